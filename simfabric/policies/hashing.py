@@ -83,8 +83,8 @@ class BoundedHash:
 
     def __post_init__(self) -> None:
         _check_points(self.points)
-        if not 0 < self.excess <= 1000:
-            raise ValueError(f"bounded_hash: excess = {self.excess}, but it must be above 0 (0.25 allows 25 % above the average)")
+        if not 1e-6 <= self.excess <= 1000:
+            raise ValueError(f"bounded_hash: excess = {self.excess}, but it must be within 1e-6 … 1000 (0.25 allows 25 % above the average)")
 
     def table(self, eligible: Flags, key: int) -> tuple[Words, Integers]:
         """The ring: the points in order, and the gateway of each."""

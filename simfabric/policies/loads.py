@@ -89,6 +89,10 @@ class LeastConnections:
     slow_start: int = 0
     least_weight: float = 0.1
 
+    def __post_init__(self) -> None:
+        if not 0 < self.least_weight <= 1:
+            raise ValueError(f"least_connections: least_weight = {self.least_weight}, but it must be above 0 and at most 1")
+
     def weights(self, age: Integers) -> Floats:
         """The weight of gateways that joined `age` ns ago. Ask at fixed times (not per batch), or answers depend on the batches."""
         if self.slow_start <= 0:
