@@ -1,0 +1,82 @@
+"""The clients: how many, where, how they connect and how they come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import MappingProxyType
+
+from simfabric.chance import Law
+from simfabric.errors import Refusal
+from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, LawOf, Quantity, Text
+from simfabric.topology.section import Section, items, leaf, required, section
+from simfabric.units import write_duration, write_share
+
+
+class Region(Section):
+    """A part of the clients that is as far from the edge as its delay says."""
+
+    name: str = required(Text(100), "Name of the region; unique.")
+    share: float = required(Quantity(SHARE, "0", "1"), "Share of all clients that live here; the shares of all regions sum to 100%.")
+    delay: Law = leaf(
+        LawOf(DURATION, "0", "10min"),
+        "lognormal(median 20ms, p99 150ms)",
+        "One-way delay between a client and the edge, drawn once per client.",
+    )
+
+
+class Reconnect(Section):
+    """How long a client waits before it dials again: first, first x factor, … up to the cap, each with jitter."""
+
+    first: int = leaf(Quantity(DURATION, "0", "1h"), "1s", "Wait before the first dial after a break.")
+    factor: float = leaf(Quantity(NUMERIC, "1", "10"), "2", "By what each further wait is longer than the one before.")
+    cap: int = leaf(Quantity(DURATION, "1ms", "1h"), "30s", "Longest wait, before jitter; at least first.")
+    jitter: float = leaf(Quantity(SHARE, "0", "1"), "20%", "How far a wait is spread at random, as a share of itself to either side.")
+
+    def laws(self) -> Iterator[Refusal]:
+        if self.cap < self.first:
+            yield Refusal(
+                f"the cap must be at least the first wait, {write_duration(self.first)}", "raise cap or lower first", ("cap",), write_duration(self.cap)
+            )
+
+
+class Clients(Section):
+    """The devices and their users: how many, how far away, how they connect."""
+
+    count: int = leaf(Quantity(COUNT, "1", "100M"), "100", "Number of clients.")
+    tenants: int = leaf(Quantity(COUNT, "1", "100M"), "1", "Number of tenants that the clients belong to.")
+    tenant_popularity: float = leaf(Quantity(NUMERIC, "0", "3"), "0", "Zipf exponent of the tenants' sizes; 0 makes them equal.")
+    devices_per_user: int = leaf(Quantity(COUNT, "1", "100"), "1", "Clients that one user has.")
+    behind_nat: float = leaf(Quantity(SHARE, "0", "1"), "0%", "Share of clients that share their address with others.")
+    nat_size: int = leaf(Quantity(COUNT, "1", "1M"), "50", "Clients per shared address.")
+    regions: tuple[Region, ...] = items(Region, 100, "Where the clients are; an empty list is one region, main, with clients.delay.")
+    delay: Law = leaf(
+        LawOf(DURATION, "0", "10min"),
+        "lognormal(median 20ms, p99 150ms)",
+        "One-way delay between a client and the edge, drawn once per client, where there are no regions.",
+    )
+    delay_floor: int = leaf(Quantity(DURATION, "1us", "10s"), "1ms", "Least one-way delay between a client and the edge; shorter draws are raised to it.")
+    bandwidth: int = leaf(Quantity(BANDWIDTH, "0", "1000Gbit/s"), "20Mbit/s", "Downlink of each client; unlimited takes no time to transmit.")
+    subscriptions: int = leaf(Quantity(COUNT, "0", "1000"), "5", "Channels that each client subscribes to besides the given ones, drawn by their popularity.")
+    start: int = leaf(
+        Quantity(DURATION, "1ms", "7d", MappingProxyType({"connected": 0})),
+        "connected",
+        "connected: every client is connected when the run begins; a duration: they dial spread over that time.",
+    )
+    reconnect: Reconnect = section(Reconnect, "How a client comes back after its connection broke.")
+    connect_timeout: int = leaf(Quantity(DURATION, "1ms", "1h"), "10s", "How long a client waits for a dial before it gives up and dials again.")
+    notice: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "How long after its gateway died a client sees the break, besides the one-way delay.")
+
+    def laws(self) -> Iterator[Refusal]:
+        total = sum(region.share for region in self.regions)
+        if self.regions and abs(total - 1.0) > 1e-6:
+            yield Refusal("the regions' shares must sum to 100%", f"change a share: now they sum to {write_share(round(total, 9))}", ("regions",))
+        yield from repeated([region.name for region in self.regions], "regions", "region")
+
+
+def repeated(names: list[str], path: str, what: str) -> Iterator[Refusal]:
+    """One refusal for each name that an earlier item of the list `path` has."""
+    first: dict[str, int] = {}
+    for i, name in enumerate(names):
+        if name in first:
+            yield Refusal(f"the name of a {what} must be unique; {path}[{first[name]}] has it already", "give it another name", (path, i, "name"), name)
+        first.setdefault(name, i)

@@ -1,0 +1,81 @@
+"""What goes wrong, and what is promised nevertheless."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from simfabric.errors import Refusal
+from simfabric.topology.kinds import COUNT, DURATION, SHARE, Choice, Kind, Quantity, Text
+from simfabric.topology.section import Section, items, leaf, required, section
+
+
+@dataclass(frozen=True)
+class NodeKind(Kind):
+    """The number of a node, or 'one' for one drawn at random."""
+
+    most: str
+
+    @property
+    def unit(self) -> str:
+        return "number of a node (the first is 0), or one"
+
+    @property
+    def range(self) -> str:
+        return f"from 0 to {self.most}, or one"
+
+    def read(self, value: object) -> int | str:
+        if value == "one" or (isinstance(value, str) and value.strip(" ") == "one"):
+            return "one"
+        try:
+            return int(Quantity(COUNT, "0", self.most).read(value))
+        except Refusal:
+            raise Refusal("must be the number of a node, the first being 0, or 'one'", f"give a number {self.range}") from None
+
+    def write(self, value: Any) -> str:
+        return str(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [{"const": "one"}, Quantity(COUNT, "0", self.most).schema()]}
+
+
+class Target(Section):
+    """Whom a fault strikes."""
+
+    gateway: int | Literal["one"] = leaf(NodeKind("99_999"), "one", "Number of the gateway, the first being 0, or one: one drawn at random.")
+
+
+class Fault(Section):
+    """Something that goes wrong at a stated time."""
+
+    kind: Literal["kill_node"] = leaf(Choice(("kill_node",)), "kill_node", "kill_node: the node dies at once, with all its connections and all it holds.")
+    target: Target = section(Target, "Whom it strikes.")
+    at: int = required(Quantity(DURATION, "0", "7d"), "When it happens, from the start of the run; before its end.")
+    down: int = leaf(Quantity(DURATION, "1ms", "7d"), "30s", "How long the node is away.")
+
+
+class Slo(Section):
+    """What is promised: the run is judged by it."""
+
+    delivery_p99: int = leaf(
+        Quantity(DURATION, "1us", "1h"), "2s", "99 % of deliveries to connected clients take at most this long, from publication to receipt."
+    )
+    connect_success: float = leaf(Quantity(SHARE, "0", "1"), "99.9%", "Share of dials that become connections.")
+    recovery_p99: int = leaf(Quantity(DURATION, "1us", "1d"), "30s", "99 % of clients are connected and complete again so long after a break.")
+    replay_success: float = leaf(Quantity(SHARE, "0", "1"), "99.5%", "Share of replay requests that return all that was missed.")
+
+
+class PublishedQuantile(Section):
+    """One point of a published distribution of delay."""
+
+    quantile: float = required(Quantity(SHARE, "0", "1"), "Share of deliveries.")
+    delay: int = required(Quantity(DURATION, "1ns", "1d"), "The delay that this share does not exceed.")
+
+
+class Published(Section):
+    """What somebody measured on a real fabric like this one, to compare the run with."""
+
+    source: str = required(Text(500), "Where it was published.")
+    quantiles: tuple[PublishedQuantile, ...] = items(PublishedQuantile, 100, "Delays from publication to receipt that were published.")
+    cpu: float | None = leaf(Quantity(SHARE, "0", "1"), None, "Share of the gateways' cores that was busy; not given: not known.")
+    note: str = leaf(Text(2000, lines=True, empty=True), "", "What to know about it.")

@@ -1,0 +1,107 @@
+"""Laws between the sections of a topology."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from simfabric.errors import Refusal, did_you_mean
+from simfabric.topology.clients import repeated
+from simfabric.topology.traffic import TO_WORDS
+from simfabric.units import write_count, write_duration
+
+if TYPE_CHECKING:
+    from simfabric.topology.model import Topology
+
+
+def laws(topology: Topology) -> Iterator[Refusal]:
+    """Every broken law between sections."""
+    yield from clients_fit(topology)
+    yield from subscriptions_fit(topology)
+    yield from members_exist(topology)
+    yield from sources_are_named_once(topology)
+    yield from publications_have_a_channel(topology)
+    yield from faults_strike_someone(topology)
+
+
+def clients_fit(topology: Topology) -> Iterator[Refusal]:
+    """The gateways together may hold all clients."""
+    gateways = topology.gateways
+    each = min(gateways.connections, gateways.descriptors)
+    if topology.clients.count > gateways.count * each:
+        needed = -(-topology.clients.count // each)
+        yield Refusal(
+            f"the gateways must have room for all clients: {write_count(gateways.count)} gateways x {write_count(each)} connections",
+            f"raise gateways.count to {write_count(needed)}, or gateways.connections and gateways.descriptors",
+            ("clients", "count"),
+            write_count(topology.clients.count),
+            reads=("clients.count", "gateways.count", "gateways.connections", "gateways.descriptors"),
+        )
+
+
+def subscriptions_fit(topology: Topology) -> Iterator[Refusal]:
+    """A client subscribes to each channel at most once."""
+    if topology.clients.subscriptions > topology.channels.count:
+        yield Refusal(
+            f"a client cannot subscribe to more channels than there are, {write_count(topology.channels.count)}",
+            "lower clients.subscriptions or raise channels.count",
+            ("clients", "subscriptions"),
+            write_count(topology.clients.subscriptions),
+            reads=("clients.subscriptions", "channels.count"),
+        )
+
+
+def members_exist(topology: Topology) -> Iterator[Refusal]:
+    """A given channel has no more members than there are clients."""
+    for i, channel in enumerate(topology.channels.given):
+        if (channel.members_count or 0) > topology.clients.count:
+            yield Refusal(
+                f"a channel cannot have more members than there are clients, {write_count(topology.clients.count)}",
+                "lower members, or write 100%",
+                ("channels", "given", i, "members"),
+                write_count(channel.members_count or 0),
+                reads=("channels.given", "clients.count"),
+            )
+
+
+def sources_are_named_once(topology: Topology) -> Iterator[Refusal]:
+    """No two sources of traffic have the same name."""
+    for refusal in repeated([source.name for source in topology.traffic], "traffic", "source"):
+        refusal.reads = ("traffic",)
+        yield refusal
+
+
+def publications_have_a_channel(topology: Topology) -> Iterator[Refusal]:
+    """`to` is a way to pick a channel, or the name of a given one."""
+    known = [*TO_WORDS, *(channel.name for channel in topology.channels.given)]
+    for i, source in enumerate(topology.traffic):
+        if source.to not in known:
+            listed = f"write one of {', '.join(TO_WORDS)}, or the name of a channel in channels.given"
+            yield Refusal(
+                "must be a way to pick a channel, or the name of a given channel",
+                f"{did_you_mean(source.to, known)} {listed}".strip(),
+                ("traffic", i, "to"),
+                source.to,
+                reads=("traffic", "channels.given"),
+            )
+
+
+def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
+    """A fault comes while the run lasts, to a node that there is."""
+    for i, fault in enumerate(topology.faults):
+        if fault.at >= topology.run.duration:
+            yield Refusal(
+                f"a fault must come before the run's end, {write_duration(topology.run.duration)}",
+                "let it come earlier, or lengthen run.duration",
+                ("faults", i, "at"),
+                write_duration(fault.at),
+                reads=("faults", "run.duration"),
+            )
+        if isinstance(fault.target.gateway, int) and fault.target.gateway >= topology.gateways.count:
+            yield Refusal(
+                f"must be the number of a gateway, from 0 to {topology.gateways.count - 1}",
+                "give a smaller number, or write one",
+                ("faults", i, "target", "gateway"),
+                str(fault.target.gateway),
+                reads=("faults", "gateways.count"),
+            )

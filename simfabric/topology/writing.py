@@ -1,0 +1,40 @@
+"""Writing a topology as YAML that our reader, and any other, reads back."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# What stands without quotes: no indicator, no colon, no hash, and not one of the words that other readers take for something else.
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.%/]*(?:,? [A-Za-z0-9_.%/()]+|\([A-Za-z0-9_.%/]*\)?)*")
+AMBIGUOUS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+def yaml_text(content: dict[str, Any]) -> str:
+    """Nested dictionaries and lists of text as a YAML document."""
+    return "\n".join(_lines(content, 0)) + "\n"
+
+
+def _lines(content: dict[str, Any], depth: int) -> list[str]:
+    lines: list[str] = []
+    indent = "  " * depth
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{name}:", *_lines(value, depth + 1)]
+        elif isinstance(value, list) and value:
+            lines.append(f"{indent}{name}:")
+            for item in value:
+                inner = _lines(item, depth + 2)
+                lines += [f"{indent}  - {inner[0].lstrip(' ')}", *inner[1:]]
+        else:
+            lines.append(f"{indent}{name}: {_scalar(value)}")
+    return lines
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return "{}" if isinstance(value, dict) else "[]"
+    if value in ("true", "false") or (SAFE.fullmatch(value) and value.lower() not in AMBIGUOUS):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
