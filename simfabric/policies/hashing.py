@@ -92,7 +92,7 @@ class BoundedHash:
 
     def pick(self, dials: Dials, pool: Pool, form: Form = plain, kept: Integers | None = None) -> Integers:
         """See `pools.Balancing`."""
-        answers = unsettled(dials, kept)
+        answers = unsettled(dials, pool, kept)
         members = pool.members()
         if len(members) == 0 or len(dials) == 0:
             return answers

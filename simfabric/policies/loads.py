@@ -23,7 +23,8 @@ class RoundRobin:
     """Each eligible gateway in turn: dial number n goes to member n modulo their count.
 
     Source: HAProxy manual, `balance roundrobin`; NGINX, `upstream`, the default method.
-    Leaves out: weights; a turn of its own per balancer process (all share one count); when the set changes, the turn jumps.
+    Leaves out: weights; a turn of its own per balancer process: all share one count of dials, those settled by a cookie included, so the
+    turn skips behind cookies and jumps when the set changes.
     """
 
     def pick(self, dials: Dials, pool: Pool, form: Form = plain, kept: Integers | None = None) -> Integers:
@@ -67,7 +68,7 @@ class TwoChoices:
 
     def pick(self, dials: Dials, pool: Pool, form: Form = plain, kept: Integers | None = None) -> Integers:
         """See `pools.Balancing`."""
-        answers = unsettled(dials, kept)
+        answers = unsettled(dials, pool, kept)
         members = pool.members()
         if len(members) == 0 or len(dials) == 0:
             return answers
@@ -101,7 +102,7 @@ class LeastConnections:
 
     def pick(self, dials: Dials, pool: Pool, form: Form = plain, kept: Integers | None = None) -> Integers:
         """See `pools.Balancing`. A heap: the cost of a dial grows with the logarithm of the number of gateways."""
-        answers = unsettled(dials, kept)
+        answers = unsettled(dials, pool, kept)
         members = pool.members()
         if len(members) == 0 or len(dials) == 0:
             return answers
@@ -132,7 +133,7 @@ def less_loaded(answers: Integers, drawn: Integers, connections: Integers, weigh
 def least_loaded(answers: Integers, heap: Integers, place: Integers, rank: Integers, load: Floats, connections: Integers, weight: Floats) -> None:
     """Every dial goes to the gateway on top of the heap, ordered by (load, rank), which then sinks; answers already there only sink.
 
-    A load only ever grows here, so a gateway only ever sinks. `place` is where in the heap a gateway stands, -1 for none.
+    A load only ever grows here, so a gateway only ever sinks. `place` is where in the heap a gateway stands.
     """
     size = len(heap)
     for i in range(len(answers)):
@@ -143,8 +144,6 @@ def least_loaded(answers: Integers, heap: Integers, place: Integers, rank: Integ
         connections[gateway] += 1
         load[gateway] = (connections[gateway] + 1) / weight[gateway]
         at = place[gateway]
-        if at < 0:
-            continue
         while 2 * at + 1 < size:
             child = 2 * at + 1
             if child + 1 < size and before(heap[child + 1], heap[child], load, rank):

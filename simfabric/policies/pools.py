@@ -70,10 +70,11 @@ class Balancing(Protocol):
         ...
 
 
-def unsettled(dials: Dials, kept: Integers | None) -> Integers:
+def unsettled(dials: Dials, pool: Pool, kept: Integers | None) -> Integers:
     """The answers before a policy has spoken: a fresh column with what is kept, -1 elsewhere."""
     if kept is None:
         return np.full(len(dials), -1, np.int64)
+    assert pool.eligible[kept[kept >= 0]].all(), "a dial is kept on a gateway that is not eligible"
     return kept.astype(np.int64)
 
 

@@ -385,3 +385,8 @@ def test_a_policy_of_your_own_is_one_more_entry():
 def test_a_senseless_parameter_is_refused_with_its_value(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_dial_cannot_be_kept_on_a_gateway_that_is_not_eligible():
+    with pytest.raises(AssertionError, match="not eligible"):
+        LeastConnections().pick(dials_of(2), pool_of(3, without=[1]), plain, np.array([-1, 1]))
