@@ -292,7 +292,10 @@ LAW_PARAMETERS: Mapping[LawName, tuple[tuple[str, bool], ...]] = MappingProxyTyp
         "pareto": (("minimum", True), ("shape", False)),
     },
 )
-LAW_EXAMPLES = "5ms, uniform(1ms, 2ms), exponential(1ms), lognormal(median 20ms, p99 150ms), weibull(scale 1ms, shape 1.5), pareto(minimum 1ms, shape 2.5)"
+LAW_EXAMPLES = (
+    "5ms, uniform(1ms, 2ms), exponential(1ms), lognormal(median 20ms, p99 150ms), weibull(scale 1ms, shape 1.5), pareto(minimum 1ms, shape 2.5), "
+    "quantiles(0:1ms, 50%:3ms, 100%:314ms)"
+)
 MOST_POINTS = 100  # Points of a quantiles law.
 SHAPES = (0.1, 100.0)
 CALL = re.compile(r"([A-Za-z_]{1,40})[ ]*\((.*)\)", re.DOTALL)
@@ -308,7 +311,8 @@ def parse_law(text: str, unit: Measure) -> LawText:
         return LawText("constant", (read(stripped),))
     match = CALL.fullmatch(stripped)
     if match is None:
-        raise Refusal("must be a law of chance: a name and its parameters in brackets", f"give one such as {LAW_EXAMPLES}")
+        cut = "put it in quotes (a comma ends a value inside { } and [ ])" if ")" not in stripped else f"give one such as {LAW_EXAMPLES}"
+        raise Refusal("must be a law of chance: a name and its parameters in brackets", cut)
     name, arguments = match.group(1), [part.strip(" \n\t") for part in match.group(2).split(",")]
     if name == "quantiles":
         return LawText("quantiles", _points(arguments, read))
@@ -355,7 +359,7 @@ def _checked(name: LawName, parameters: tuple[float, ...]) -> tuple[float, ...]:
 
 def _points(arguments: list[str], read: Callable[[str], float]) -> tuple[float, ...]:
     """The points of a quantiles law, as (share, value, share, value, …)."""
-    cure = "write quantiles(0: 1ms, 50%: 3ms, 99%: 34ms, 100%: 314ms)"
+    cure = "write quantiles(0:1ms, 50%:3ms, 99%:34ms, 100%:314ms)"
     if not 2 <= len(arguments) <= MOST_POINTS:
         raise Refusal(f"a quantiles law takes 2 to {MOST_POINTS} points", cure)
     points: list[float] = []
@@ -383,6 +387,6 @@ def write_law(name: str, parameters: tuple[float, ...], unit: Measure) -> str:
     if name == "constant":
         return quantity(parameters[0])
     if name == "quantiles":
-        return f"quantiles({', '.join(f'{write_share(q)}: {quantity(v)}' for q, v in zip(parameters[0::2], parameters[1::2]))})"
+        return f"quantiles({', '.join(f'{write_share(q)}:{quantity(v)}' for q, v in zip(parameters[0::2], parameters[1::2]))})"
     signature = next(keys for known, keys in LAW_PARAMETERS.items() if known == name)
     return f"{name}({', '.join(f'{key} {quantity(value) if measured else _plain(value)}' for (key, measured), value in zip(signature, parameters))})"

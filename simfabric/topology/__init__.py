@@ -5,5 +5,6 @@
 
 from simfabric.topology.loading import load, loads
 from simfabric.topology.model import Topology
+from simfabric.topology.schema import explain, schema
 
-__all__ = ["Topology", "load", "loads"]
+__all__ = ["Topology", "explain", "load", "loads", "schema"]

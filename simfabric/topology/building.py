@@ -47,6 +47,8 @@ def _place_of(tree: Node, path: Path) -> Place:
 
 def _between_sections(model: type[Section], tree: Node, found: list[Found]) -> list[Found]:
     """Laws between sections that are broken too: asked of the tree without what is wrong already, where the law does not depend on it."""
+    if len(found) >= MOST_PROBLEMS:
+        return []
     wrong = [_up_to_list(path) for _, path, _ in found]
     for _ in range(3):  # What is left out can break a law within its section, which is then left out too.
         if not all(wrong):

@@ -10,6 +10,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -44,7 +45,11 @@ class Kind:
 
     def schema(self) -> dict[str, Any]:
         """What an editor may check (JSON Schema)."""
-        return {"type": ["string", "number"]}
+        raise NotImplementedError
+
+    def editor(self, text: str) -> object:
+        """A text as an editor's own YAML reader sees it: a number where the schema says number."""
+        return text
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,10 @@ class Quantity(Kind):
     most: str
     words: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
+    @cached_property
+    def _bounds(self) -> tuple[Any, Any]:
+        return self.measure.parse(self.least), self.measure.parse(self.most)
+
     @property
     def unit(self) -> str:
         return f"{self.measure.unit}{''.join(f', or {word}' for word in self.words)}"
@@ -116,7 +125,7 @@ class Quantity(Kind):
             return value
         else:
             number = self._typed(value)
-        if not self.measure.parse(self.least) <= number <= self.measure.parse(self.most):
+        if not self._bounds[0] <= number <= self._bounds[1]:
             raise Refusal(f"must be {self.measure.what} {self.range}", f"give a value {self.range}")
         return number
 
@@ -135,12 +144,17 @@ class Quantity(Kind):
     def schema(self) -> dict[str, Any]:
         text: dict[str, Any] = {"type": "string", "pattern": self.measure.pattern}
         choices: list[dict[str, Any]] = [text]
+        if self.measure not in (COUNT, NUMERIC, SHARE):
+            choices.append({"const": 0})
         if self.measure in (COUNT, NUMERIC, SHARE):
             number = "integer" if self.measure is COUNT else "number"
             choices.append({"type": number, "minimum": self.measure.parse(self.least), "maximum": self.measure.parse(self.most)})
         if self.words:
             choices.append({"enum": list(self.words)})
-        return choices[0] if len(choices) == 1 else {"anyOf": choices}
+        return {"anyOf": choices}
+
+    def editor(self, text: str) -> object:
+        return json_number(text) if self.measure in (COUNT, NUMERIC) else text
 
 
 @dataclass(frozen=True)
@@ -189,7 +203,7 @@ class LawOf(Kind):
 
     def schema(self) -> dict[str, Any]:
         names = "|".join([*units.LAW_PARAMETERS, "quantiles"])
-        return {"type": "string", "pattern": rf"{self.measure.pattern}|^({names}) ?\(.+\)$"}
+        return {"anyOf": [{"type": "string", "pattern": rf"{self.measure.pattern}|^({names}) ?\(.+\)$"}, {"const": 0}]}
 
 
 @dataclass(frozen=True)
@@ -247,6 +261,9 @@ class Flag(Kind):
     def schema(self) -> dict[str, Any]:
         return {"type": "boolean"}
 
+    def editor(self, text: str) -> object:
+        return text == "true"
+
 
 @dataclass(frozen=True)
 class Text(Kind):
@@ -301,6 +318,13 @@ class FileName(Kind):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^/~\\:$%]"}
+
+
+def json_number(text: str) -> object:
+    """A text in plain digits as the number that other YAML readers take it for."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    return float(text) if text.replace(".", "", 1).isdigit() else text
 
 
 def relative_name(value: object) -> str:

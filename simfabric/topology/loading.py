@@ -12,7 +12,7 @@ from simfabric.topology import files
 from simfabric.topology.building import build
 from simfabric.topology.changing import changed
 from simfabric.topology.model import Topology
-from simfabric.topology.reading import LARGEST_FILE, NOTHING, Budget, read, read_text
+from simfabric.topology.reading import NOTHING, Budget, read, read_text
 from simfabric.topology.tree import Entry, Items, Keys, Node, Place, Scalar, laid_over, planted
 
 MOST_LEVELS = 5  # How often a file may extend a file that extends a file …
@@ -21,14 +21,13 @@ MOST_SETS = 1000
 
 def load(path: str | os.PathLike[str], sets: Sequence[str] = ()) -> Topology:
     """The topology of a YAML file, with changes such as 'gateways.count=80' laid over it; raises TopologyError with all problems."""
-    name = os.fspath(path)
+    name, budget = os.fspath(path), Budget()
     try:
-        content = files.content(Path(name), LARGEST_FILE)
+        content = files.content(Path(name), budget.size)
         folder = Path(name).parent.resolve()
     except (Refusal, OSError, RuntimeError, ValueError) as error:
         refusal = error if isinstance(error, Refusal) else Refusal("must be a file that can be read", "mend the name of the file")
         raise TopologyError([Problem(shown(name, 200), "", "", refusal.law, refusal.cure)]) from None
-    budget = Budget()
     tree = read(content, name, budget)
     return _loaded(tree, name, budget, folder, Path(name).name, sets, source=name)
 
@@ -69,7 +68,7 @@ def _extended(tree: Keys, budget: Budget, root: Path | None, folder: Path | None
             raise Refusal(f"files must not extend each other in a circle: {shown(names, 200)}", "take one extends: out")
         if len(chain) > MOST_LEVELS:
             raise Refusal(f"files may extend each other at most {MOST_LEVELS} levels deep", "put two of them together")
-        content = files.content(path, LARGEST_FILE)
+        content = files.content(path, budget.size)
     except Refusal as refusal:
         place = entry.node.place if isinstance(entry.node, Scalar) else entry.place
         raise TopologyError([Problem(str(place), "extends", shown(name or ""), refusal.law, refusal.cure)]) from None

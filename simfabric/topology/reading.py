@@ -29,7 +29,7 @@ NOTHING = frozenset({"", "~", "null"})
 class Budget:
     """What all files of one topology may use together."""
 
-    size: int = LARGEST_FILE
+    size: int = field(default_factory=lambda: LARGEST_FILE)
     nodes: int = MOST_NODES
     problems: list[Problem] = field(default_factory=list)  # Repeated keys: told together with what the model finds.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -80,7 +81,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
 
     @classmethod
-    def keys(cls) -> dict[str, Key]:
+    @cache
+    def keys(cls) -> Mapping[str, Key]:
         """Every key of the section, in order."""
         return {name: cast(Any, field.json_schema_extra)["key"] for name, field in cls.model_fields.items()}
 
