@@ -22,6 +22,7 @@ def test_a_channel_is_found_where_a_search_finds_it(weights, uniforms):
     shares = given(weights)
     cumulative, table = guide(shares)
     assert cumulative[-1] == 1.0 and table.dtype == np.int32
+    assert len(table).bit_count() == 1 and len(shares) <= len(table) < 2 * len(shares), "a power of two of steps: u · steps is exact"
     edges = [u for edge in cumulative for u in (edge, math.nextafter(edge, 0), math.nextafter(edge, 1)) if u < 1]
     steps = [step / len(table) for step in range(len(table))]
     for u in [0.0, LAST, *uniforms, *edges, *steps, *(math.nextafter(step, 0) for step in steps)]:
