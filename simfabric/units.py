@@ -53,7 +53,7 @@ def _split(text: str, what: str, example: str) -> tuple[Fraction, str]:
         raise Refusal(f"must be {what}, at most {LONGEST} characters long", cure)
     if stripped.startswith("-"):
         raise Refusal("must not be negative", cure)
-    if re.match(r"0[xXoObB]|[0-9_.]+[eE][+-]?[0-9]", stripped):
+    if re.match(r"0[xX]|0[oObB][0-9]|[0-9_.]+[eE][+-]?[0-9]", stripped):
         raise Refusal(f"must be {what} in plain decimal digits", f"{cure} (no hexadecimal, octal or exponent)")
     match = QUANTITY.fullmatch(stripped)
     if match is None:

@@ -49,7 +49,7 @@ def _between_sections(model: type[Section], tree: Node, found: list[Found]) -> l
     """Laws between sections that are broken too: asked of the tree without what is wrong already, where the law does not depend on it."""
     if len(found) >= MOST_PROBLEMS:
         return []
-    wrong = [_up_to_list(path) for _, path, _ in found]
+    wrong = [_blamed(tree, path) for _, path, _ in found]
     for _ in range(3):  # What is left out can break a law within its section, which is then left out too.
         if not all(wrong):
             return []
@@ -61,14 +61,15 @@ def _between_sections(model: type[Section], tree: Node, found: list[Found]) -> l
         between = [(place, path, refusal) for place, path, refusal in now if isinstance(refusal, Refusal) and refusal.reads]
         if between:
             return [(place, path, refusal) for place, path, refusal in between if not _depends(refusal.reads, wrong)]
-        wrong += [_up_to_list(path) for _, path, _ in now]
+        wrong += [_blamed(tree, path) for _, path, _ in now]
     return []
 
 
-def _up_to_list(path: Path) -> Path:
-    """The path up to the first list: a list with something wrong in it is left out as a whole."""
-    numbers = [i for i, step in enumerate(path) if isinstance(step, int)]
-    return path[: numbers[0]] if numbers else path
+def _blamed(tree: Node, path: Path) -> Path:
+    """What is left out when something is wrong at a path: the deepest part of it that is there; a list as a whole."""
+    there = path[: len(list(walk(tree, path))) - 1]
+    numbers = [i for i, step in enumerate(there) if isinstance(step, int)]
+    return there[: numbers[0]] if numbers else there
 
 
 def _depends(reads: Sequence[str], wrong: Sequence[Path]) -> bool:
@@ -120,7 +121,7 @@ def _value_at(tree: Node, path: Path) -> str:
 def _in_our_words(model: type[Section], path: Path, word: str) -> tuple[str, str]:
     """Law and cure of what pydantic itself refuses."""
     parent = section_at(model, path[:-1])
-    known = parent.keys() if parent else {}
+    known = parent.declared() if parent else {}
     if word == "extra_forbidden":
         listed = f"the keys {'of ' + dotted(path[:-1]) if path[:-1] else 'of a topology'} are: {', '.join(known)}"
         return "there is no such key", f"{did_you_mean(str(path[-1]), known)} {listed}".strip()
@@ -128,7 +129,7 @@ def _in_our_words(model: type[Section], path: Path, word: str) -> tuple[str, str
         wanted: Key | None = known.get(str(path[-1]))
         return f"the key '{path[-1]}' must be given", f"add {path[-1]}: {wanted.wanted if wanted else ''}"
     at = section_at(model, path)
-    names = f"its keys are: {', '.join(at.keys())}" if at else "see the reference of this key"
+    names = f"its keys are: {', '.join(at.declared())}" if at else "see the reference of this key"
     return "must be a section: a mapping of keys", names
 
 
@@ -138,6 +139,6 @@ def section_at(model: type[Section], path: Path) -> type[Section] | None:
     for step in path:
         if isinstance(step, int):
             continue
-        known = at.keys().get(step) if at else None
+        known = at.declared().get(step) if at else None
         at = known.model if known else None
     return at

@@ -54,7 +54,7 @@ def _set(model: type[Section], root: Keys, path: Path, value: Node, place: Place
     position = 0
     while True:
         name = path[position]
-        known = at.keys().get(name) if isinstance(name, str) else None
+        known = at.declared().get(name) if isinstance(name, str) else None
         if known is None:
             raise _nowhere(at, path, position)
         position += 1
@@ -78,15 +78,15 @@ def _set(model: type[Section], root: Keys, path: Path, value: Node, place: Place
 
 def _nowhere(at: type[Section], path: Path, position: int) -> Refusal:
     where = dotted(path[:position])
-    listed = f"the keys of {where or 'a topology'} are: {', '.join(at.keys())}"
-    return Refusal("there is no such key", f"{did_you_mean(str(path[position]), at.keys())} {listed}".strip(), value=str(path[position]))
+    listed = f"the keys of {where or 'a topology'} are: {', '.join(at.declared())}"
+    return Refusal("there is no such key", f"{did_you_mean(str(path[position]), at.declared())} {listed}".strip(), value=str(path[position]))
 
 
 def _inner(at: type[Section], node: Keys, name: str, place: Place) -> Node:
     """The node under a key; where there is none, its default."""
     entry = node.entries.get(name)
     if entry is None or (isinstance(entry.node, Scalar) and not entry.node.given):
-        known, default = at.keys()[name], at.model_fields[name].get_default(call_default_factory=True)
+        known, default = at.declared()[name], at.model_fields[name].get_default(call_default_factory=True)
         inner: Node = planted([as_text(item, implied=False) for item in default] if known.many else {}, place.source)
         entry = node.entries[name] = Entry(place, inner)
     return entry.node

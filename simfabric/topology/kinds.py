@@ -17,6 +17,7 @@ from typing import Any
 from simfabric import units
 from simfabric.chance import Law
 from simfabric.errors import Refusal, did_you_mean
+from simfabric.topology.writing import Words
 
 LONGEST_LAW = 2**60  # [ns or bytes] the farthest draw of a law: eight of them still add up within 64 bits.
 FARTHEST_DRAW = 1.0 - 2.0**-47
@@ -292,7 +293,7 @@ class Text(Kind):
         return text
 
     def write(self, value: Any) -> str:
-        return str(value)
+        return Words(value)
 
     def schema(self) -> dict[str, Any]:
         return {"type": ["string", "number", "boolean"], "minLength": 0 if self.empty else 1, "maxLength": self.most}
@@ -314,7 +315,7 @@ class FileName(Kind):
         return relative_name(value)
 
     def write(self, value: Any) -> str:
-        return str(value)
+        return Words(value)
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^/~\\:$%]"}

@@ -54,7 +54,7 @@ def paths() -> list[str]:
 
 
 def _keys(model: type[Section]) -> Mapping[str, Key]:
-    return {**model.keys(), "extends": EXTENDS} if model is Topology else model.keys()
+    return {**model.declared(), "extends": EXTENDS} if model is Topology else model.declared()
 
 
 def _all_keys(model: type[Section], path: str) -> Iterator[tuple[str, Key]]:
@@ -73,7 +73,7 @@ def _idea(model: type[Section]) -> str:
 
 
 def _object(model: type[Section]) -> dict[str, Any]:
-    keys = model.keys()
+    keys = model.declared()
     needed = [name for name, known in keys.items() if known.required]
     return {
         "type": "object",

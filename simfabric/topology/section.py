@@ -42,7 +42,7 @@ class Key:
         """What the value must be, for people."""
         if self.model is None:
             return self.kind.range if self.kind else ""
-        names = ", ".join(self.model.keys())
+        names = ", ".join(self.model.declared())
         return f"a list of at most {self.most} items, each with keys among {names}" if self.many else f"a section with keys among {names}"
 
 
@@ -82,7 +82,7 @@ class Section(BaseModel):
 
     @classmethod
     @cache
-    def keys(cls) -> Mapping[str, Key]:
+    def declared(cls) -> Mapping[str, Key]:
         """Every key of the section, in order."""
         return {name: cast(Any, field.json_schema_extra)["key"] for name, field in cls.model_fields.items()}
 
@@ -94,11 +94,19 @@ class Section(BaseModel):
         """The keys whose value is only what other keys make of it when they are not given."""
         return frozenset()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _not_given(cls, data: Any) -> Any:
+        """A known key without value is one that is not given; an unknown one is unknown all the same."""
+        if not isinstance(data, Mapping):
+            return data
+        return {name: value for name, value in data.items() if value is not None or name not in cls.model_fields}
+
     @field_validator("*", mode="before")
     @classmethod
     def _read(cls, value: Any, info: ValidationInfo) -> Any:
         """The value of a key, as its kind reads it."""
-        known = cls.keys()[str(info.field_name)]
+        known = cls.declared()[str(info.field_name)]
         if value is None and known.optional:
             return None
         if known.kind is not None:
@@ -127,7 +135,7 @@ def as_text(part: Section, implied: bool = True) -> dict[str, Any]:
     """A section as nested dictionaries and lists of text, which reads back to an equal section; what is None (or only implied) is left out."""
     left_out = frozenset() if implied else part.implied()
     text: dict[str, Any] = {}
-    for name, known in part.keys().items():
+    for name, known in part.declared().items():
         value = getattr(part, name)
         if (value is None and known.optional) or name in left_out:
             continue

@@ -78,8 +78,9 @@ class Source(Section):
         """What `to` and `per` are when they are not given depends on the kind."""
         if not isinstance(data, Mapping):
             return data
-        kind = str(data.get("kind", "users")).strip(" ")
-        return {**({"to": DEFAULT_TO[kind], "per": DEFAULT_PER[kind]} if kind in DEFAULT_TO else {}), **data}
+        given = {name: value for name, value in data.items() if value is not None or name not in ("kind", "to", "per")}
+        kind = str(given.get("kind", "users")).strip(" ")
+        return {**({"to": DEFAULT_TO[kind], "per": DEFAULT_PER[kind]} if kind in DEFAULT_TO else {}), **given}
 
     def laws(self) -> Iterator[Refusal]:
         if self.kind == "trace":

@@ -70,17 +70,12 @@ Path = tuple[str | int, ...]
 
 
 def plain(node: Node) -> Any:
-    """The tree as dictionaries, lists and text, for the model; keys without value are left out, so that their default holds."""
+    """The tree as dictionaries, lists and text, for the model; what is written as nothing is None."""
     if isinstance(node, Scalar):
-        return node.text if node.typed is None else node.typed
+        return None if not node.given else node.text if node.typed is None else node.typed
     if isinstance(node, Items):
         return [plain(item) for item in node.items]
-    return {name: plain(entry.node) for name, entry in node.entries.items() if not is_nothing(entry.node)}
-
-
-def is_nothing(node: Node) -> bool:
-    """Whether the value is written as nothing, ~ or null."""
-    return isinstance(node, Scalar) and not node.given
+    return {name: plain(entry.node) for name, entry in node.entries.items()}
 
 
 def laid_over(base: Keys, top: Keys) -> Keys:
@@ -103,7 +98,7 @@ def walk(root: Node, path: Path) -> Iterator[tuple[Place, Node]]:
         if isinstance(node, Keys) and step in node.entries:
             entry = node.entries[str(step)]
             node = entry.node
-            place = node.place if isinstance(node, Scalar) and node.text else entry.place
+            place = node.place if isinstance(node, Scalar) and node.given else entry.place
         elif isinstance(node, Items) and isinstance(step, int) and step < len(node.items):
             node = node.items[step]
             place = node.place

@@ -6,9 +6,16 @@ import json
 import re
 from typing import Any
 
-# What stands without quotes: no indicator, no colon, no hash, and not one of the words that other readers take for something else.
+# What stands without quotes: no indicator, no colon, no hash; of names, not one of the words that other readers take for something else.
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.%/]*(?:,? [A-Za-z0-9_.%/()]+|\([A-Za-z0-9_.%/]*\)?)*")
+WORDS = re.compile(r"[A-Za-z][A-Za-z_]*(?: [A-Za-z_]+)*")
 AMBIGUOUS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+class Words(str):
+    """Text for people: other readers must not take it for a number, a date or a truth value."""
+
+    __slots__ = ()
 
 
 def yaml_text(content: dict[str, Any]) -> str:
@@ -35,6 +42,7 @@ def _lines(content: dict[str, Any], depth: int) -> list[str]:
 def _scalar(value: Any) -> str:
     if isinstance(value, dict | list):
         return "{}" if isinstance(value, dict) else "[]"
-    if value in ("true", "false") or (SAFE.fullmatch(value) and value.lower() not in AMBIGUOUS):
+    is_safe = WORDS.fullmatch(value) and value.lower() not in AMBIGUOUS if isinstance(value, Words) else SAFE.fullmatch(value)
+    if is_safe:
         return str(value)
     return json.dumps(value, ensure_ascii=False)
