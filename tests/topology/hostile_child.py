@@ -1,6 +1,6 @@
 """Reads hostile files under limits of the operating system; run by `test_topology_hostile` in a process of its own.
 
-Arguments: `corpus` or `mutants`, and `libyaml` or `pure` (the parser). Prints one JSON object: per file the first place and law, or what
+Arguments: `corpus` or a number of mutants, and `libyaml` or `pure` (the parser). Prints one JSON object: per file the first place and law, or what
 else happened. The limits end the process: memory 128 MiB above what the imports use, CPU time for all files, and CPU time for each.
 """
 
@@ -24,7 +24,6 @@ from simfabric.topology import load, reading
 MEMORY = 128 * 2**20  # [bytes] beyond what the imports took.
 CPU_ALL = 60  # [s]
 CPU_EACH = 5.0  # [s]; what is allowed to a slow machine. On an ordinary one the worst file takes 0.6 s.
-MUTANTS = 1200
 TOKENS = (
     "&a ", "*a", "<<: ", "!!int ", "!x ", "---\n", "...\n", "[", "]", "{", "}", ": ", "- ", "? ", "#", "|\n", ">\n", "'", '"', "\\", "%", "@", "`", "\t", "\n",
     "\x00", "\x1b", "\u202e", "\ufeff", "\x85", "0x", "1e999", ".nan", "-", "9" * 30, "~", "null", "true", ",", "extends: ../../etc/passwd\n", "é",
@@ -51,11 +50,11 @@ def corpus() -> Iterator[tuple[str, bytes]]:
     yield from ((name, text.encode()) for name, (text, *_) in BROKEN.items() if name != "extends without a folder")
 
 
-def mutants() -> Iterator[tuple[str, bytes]]:
+def mutants(count: int) -> Iterator[tuple[str, bytes]]:
     """The good file with a few things done to it, by chance but always the same."""
     chance = random.Random(20240229)
     good = GOOD.encode()
-    for i in range(MUTANTS):
+    for i in range(count):
         content = bytearray(good)
         for _ in range(chance.choice((1, 1, 1, 2, 3, 8))):
             mutate(content, chance)
@@ -103,7 +102,7 @@ def main() -> None:
     files, parser = sys.argv[1:]
     if parser == "pure":
         reading.WITH_LIBYAML, reading.LARGEST_FILE = False, 2**17
-    prepared = list(corpus() if files == "corpus" else mutants())
+    prepared = list(corpus() if files == "corpus" else mutants(int(files)))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.yaml"
         (Path(folder) / "traces").mkdir()

@@ -49,12 +49,12 @@ def test_every_hostile_or_broken_file_is_refused_at_a_place(parser: str) -> None
         assert {name: answers[name][2] for name, (_, law) in HOSTILE.items() if law not in answers[name][2]} == {}
 
 
-@pytest.mark.parametrize("parser", ["libyaml", "pure"])
-def test_a_thousand_mutants_are_read_or_refused_at_a_place(parser: str) -> None:
-    answers = outcomes("mutants", parser)
+@pytest.mark.parametrize(("parser", "count"), [("libyaml", 1200), ("pure", 300)])
+def test_a_thousand_mutants_are_read_or_refused_at_a_place(parser: str, count: int) -> None:
+    answers = outcomes(str(count), parser)
     counts = Counter(answer[0] for answer in answers.values())
-    assert counts["read"] + counts["error"] == len(answers) >= 1000, [answer for answer in answers.values() if answer[0] == "other"][:3]
-    assert counts["read"] > 30 and counts["error"] > 500  # The mutants are neither all harmless nor all hopeless.
+    assert counts["read"] + counts["error"] == len(answers) == count, [answer for answer in answers.values() if answer[0] == "other"][:3]
+    assert counts["read"] > count / 40 and counts["error"] > count / 2  # The mutants are neither all harmless nor all hopeless.
     assert all(PLACE.fullmatch(answer[1]) for answer in answers.values() if answer[0] == "error")
 
 
