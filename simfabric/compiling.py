@@ -38,9 +38,17 @@ def plain(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(kernel)
     def call(*arguments: Any) -> Any:
-        return kernel(*[memoryview(a) if isinstance(a, np.ndarray) else a for a in arguments])
+        return kernel(*[_seen(a) for a in arguments])
 
     return call
+
+
+def _seen(argument: Any) -> Any:
+    if isinstance(argument, np.ndarray):
+        return memoryview(argument)
+    if isinstance(argument, tuple):
+        return argument._make(map(_seen, argument)) if hasattr(argument, "_make") else tuple(map(_seen, argument))
+    return argument
 
 
 @functools.cache

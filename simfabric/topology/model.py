@@ -85,7 +85,7 @@ class Topology(Section):
         return build(Topology, tree)._from(self._source, self._folder)
 
     def file(self, name: str) -> Path:
-        """The path of a file that the topology names, such as a trace: it must be there, and under the folder."""
+        """The path of a file that the topology names, such as a trace: it must be there, and under the folder (without one: the working directory)."""
         folder = Path(self._folder or ".").resolve()
         try:
             return files.inside(folder, folder, name)

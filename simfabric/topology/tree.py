@@ -5,6 +5,7 @@ It comes from a file (`reading`), from another topology or from `--set` (`plante
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from simfabric.chance import Law
 from simfabric.errors import Problem, TopologyError, shown
 from simfabric.topology.characters import forbidden
+from simfabric.units import write_number
 
 DEEPEST = 32  # Levels of nesting.
 MOST_NODES = 100_000  # Scalars, lists and mappings of one topology, all its files together.
@@ -148,11 +150,11 @@ class _Planter:
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, numbers.Integral):
-            number = int(value)
-            return str(number) if number.bit_length() <= 64 else f"a whole number of {number.bit_length()} bits"
+            whole = int(value)
+            return str(whole) if whole.bit_length() <= 64 else f"a whole number of {whole.bit_length()} bits"
         if isinstance(value, numbers.Real):
-            text = repr(float(value))
-            return text[:-2] if text.endswith(".0") else format(float(value), ".20f").rstrip("0") if "e-" in text else text
+            number = float(value)
+            return write_number(number) if math.isfinite(number) else repr(number)
         if not isinstance(value, str):
             raise self.refused(path, type(value).__name__, "must be text, a number, true, false, a law, a mapping or a list", "hand over text such as '25s'")
         if len(value) > LONGEST_SCALAR:

@@ -104,6 +104,7 @@ def test_keys_change_by_path_by_number_and_by_name() -> None:
             "traffic.rooms.arrivals": "regular",
             "channels.given.staff.members": "50%",
             "clients.regions[0].delay": "5ms",
+            "faults[0]": {"at": "5s"},
             "faults[1].target.gateway": 79,
             "run.window": "exact",
         }
@@ -113,7 +114,7 @@ def test_keys_change_by_path_by_number_and_by_name() -> None:
     assert changed.traffic[2].arrivals == "regular"
     assert changed.channels.given[1].members_share == 0.5
     assert changed.clients.regions[0].delay == Law("constant", (5e6,))
-    assert changed.faults[1].target.gateway == 79
+    assert [(fault.at, fault.target.gateway) for fault in changed.faults] == [(5_000_000_000, "one"), (60_000_000_000, 79)]
     assert loads(GOOD) == FULL
     assert changed.with_({"gateways.count": 4, "faults[1].target.gateway": "one"}).gateways == FULL.gateways
 
@@ -126,7 +127,7 @@ def test_numbers_booleans_laws_and_whole_sections_are_values_too() -> None:
             "channels.popularity": 1.5,
             "storage.enabled": False,
             "storage.work": Law("exponential", (1e6,)),
-            "clients.tenant_popularity": 1e-05,
+            "clients.tenant_popularity": 1.2345678901234567e-05,
             "gateways.pauses": {"every": "10s", "length": "5ms"},
             "gateways.work.byte_out": 0,
             "faults": [{"at": "10s"}, {"at": "20s", "down": "1s"}],
@@ -135,7 +136,7 @@ def test_numbers_booleans_laws_and_whole_sections_are_values_too() -> None:
     )
     assert (changed.clients.count, changed.clients.behind_nat, changed.channels.popularity, changed.storage.enabled) == (500, 0.25, 1.5, False)
     assert changed.storage.work == Law("exponential", (1e6,))
-    assert changed.clients.tenant_popularity == 1e-05
+    assert changed.clients.tenant_popularity == 1.2345678901234567e-05
     assert changed.gateways.pauses is not None and changed.gateways.pauses.length == Law("constant", (5e6,))
     assert [fault.at for fault in changed.faults] == [10_000_000_000, 20_000_000_000]
     assert changed.traffic[0].to == "popularity"
@@ -160,6 +161,7 @@ def test_changes_obey_the_same_laws_and_are_told_all_at_once() -> None:
         "with_ a..b: must be a dotted path of keys",
         "with_ : must be a dotted path of keys",
     ]
+    assert problems(FULL, {"faults[0].target": 5, "faults[0].target.gateway": 1})[0] == "with_ faults[0].target.gateway: faults[0].target must be a section"
     assert problems(DEFAULT, {"clients.count": 1_000_000}) == [
         "with_ clients.count: the gateways must have room for all clients: 1 gateways x 100_000 connections",
     ]

@@ -1,0 +1,129 @@
+"""The balancer: admits dials as fast as its TLS servers can shake hands, and sends each to a gateway by its sticky policy.
+
+    clients ──dial──▶ balancer ──▶ gateway (picked by policy among those believed healthy)
+
+Health checks are SimPy processes. One that changes nothing is no event: after a death or a return, the check that tips the balance is
+computed from the phase of the gateway's checks.
+
+Leaves out: the balancer's own capacity for frames of open connections (it passes them through), several balancers with different views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from simfabric.chance import below
+from simfabric.components.columns import Columns, Identities
+from simfabric.kernels import servers
+from simfabric.kernels.frames import HANDSHAKE, KIND_SHIFT, REFUSED
+from simfabric.kernels.state import DELAY
+from simfabric.policies.balancing import BALANCING, Balancing, Dials, Pool
+from simfabric.topology.edge import Balancer as BalancerConfig
+from simfabric.world import Array, Component, Outbox, World
+
+
+def policy_of(config: BalancerConfig) -> Balancing:
+    """The policy that the topology names, with its parameters."""
+    parameters: dict[str, dict[str, Any]] = {
+        "consistent_hash": {"by": config.key, "points": config.virtual_nodes},
+        "bounded_hash": {"by": config.key, "points": config.virtual_nodes, "excess": config.load_bound},
+        "rendezvous": {"by": config.key},
+        "maglev": {"by": config.key},
+        "least_connections": {"slow_start": config.slow_start},
+    }
+    return BALANCING[config.policy](**parameters.get(config.policy, {}))
+
+
+class Balancer(Component):
+    """One balancer with all its TLS servers; see the module."""
+
+    name = "balancer"
+
+    def __init__(self, world: World, gateways: int) -> None:
+        config = world.topology.balancer
+        super().__init__(world)
+        self.policy = policy_of(config)
+        self.eligible = np.ones(gateways, bool)
+        self.open = np.zeros(gateways, np.int64)  # Connections that the balancer believes to be open.
+        self.weight = np.ones(gateways)
+        self.free_at = np.zeros(config.servers, np.int64)
+        self.counters = np.zeros(3, np.int64)  # Dials served, sum of their arrivals, work [ns].
+        self.picks = np.zeros(gateways, np.int64)
+        self.columns: Columns
+        self.alive: Array  # The gateways' column, 1 = alive: only health checks read it.
+        self.incarnation: Array  # The gateways' column: a new connection is with the life that it finds.
+        self.to_gateways: Component
+        self.to_clients: Component
+        self._law = world.table(config.handshake)
+        self._handshakes = world.kernel(servers.handshakes)
+        self._key = world.key("balancer")
+        self._out = Outbox()
+
+    def place(self, who: Identities, clients: int, connected: bool) -> Array:
+        """Where every client is when the run begins: the policy's answer to all of them dialling in order of their number, or nowhere (-1)."""
+        none = np.full(clients, -1, np.int64)
+        if not connected:
+            return none
+        client = np.arange(clients, dtype=np.int64)
+        return self._pick(who.dials(client, none, client, np.zeros(clients, np.int64)))
+
+    def advance(self, end: int) -> None:
+        """Shake hands in order of arrival, pick a gateway for each dial, and hand it over."""
+        frames, count = self.inbox.take(end)
+        if count == 0:
+            return
+        crowd = self.columns.crowd
+        done = np.empty(count, np.int64)
+        self._handshakes(frames, count, self.free_at, self._law, self._key, crowd.client, done, self.counters)
+        seat = frames[:count, 3].copy()
+        client = crowd.client[seat].astype(np.int64)
+        number = client * 1024 + frames[:count, 4]
+        gateway = self._pick(self.columns.who.dials(client, crowd.cookie[seat].astype(np.int64), number, done))
+        out = self._out.reserve(count)
+        hop = self.world.topology.network.hop
+        for picked, kind, receiver in ((gateway >= 0, HANDSHAKE, self.to_gateways), (gateway < 0, REFUSED, self.to_clients)):
+            chosen = np.flatnonzero(picked)
+            n = len(chosen)
+            out[:n, 0] = done[chosen] + (hop if kind == HANDSHAKE else crowd.link[seat[chosen], DELAY])
+            out[:n, 1] = (kind << KIND_SHIFT) | seat[chosen]
+            out[:n, 2] = np.maximum(gateway[chosen], 0) if kind == HANDSHAKE else 0
+            out[:n, 3] = seat[chosen]
+            out[:n, 4] = self.incarnation[gateway[chosen]] if kind == HANDSHAKE else -1
+            receiver.inbox.put(out, n)
+
+    def lost(self, gateway: int) -> Generator[Any, Any, None]:
+        """The SimPy process after a death: connections are seen to close at once, the node is out after `fall` failed checks."""
+        health = self.world.topology.balancer.health
+        self.open[gateway] = 0
+        yield self.world.env.timeout(self._next_check(gateway) + (health.fall - 1) * health.interval + health.timeout)
+        if self.alive[gateway] == 0:
+            self.eligible[gateway] = False
+
+    def returned(self, gateway: int) -> Generator[Any, Any, None]:
+        """The SimPy process after a restart: the node is in again after `rise` good checks, slowly if the policy has a slow start."""
+        health = self.world.topology.balancer.health
+        yield self.world.env.timeout(self._next_check(gateway) + (health.rise - 1) * health.interval)
+        if self.alive[gateway] == 0 or self.eligible[gateway]:
+            return
+        self.eligible[gateway] = True
+        slow = self.world.topology.balancer.slow_start
+        for step in range(1, 21 if slow else 1):
+            self.weight[gateway] = max(0.1, step / 20)
+            yield self.world.env.timeout(slow // 20)
+        self.weight[gateway] = 1.0
+
+    def _pick(self, dials: Dials) -> Array:
+        form = self.world.kernel
+        gateway = self.policy.pick(dials, Pool(self.eligible, self.open, self.weight, self._key), form)
+        picked = np.bincount(gateway[gateway >= 0], minlength=len(self.open))
+        self.open += picked
+        self.picks += picked
+        return gateway
+
+    def _next_check(self, gateway: int) -> int:
+        interval = self.world.topology.balancer.health.interval
+        phase = int(below(self.world.key("balancer/health"), gateway, 0, min(interval, 2**31)))
+        return (phase - self.world.now) % interval or interval

@@ -1,0 +1,230 @@
+"""The bus: Kafka as three components in a row. Producers batch, brokers append and replicate, consumers fetch.
+
+    storage ──▶ producers ──▶ brokers ──▶ consumers ──▶ routers (targeted) | gateways (broadcast)
+
+A channel's key decides its partition (Kafka's own partitioner); partitions have their leaders round robin on the brokers. A record gets
+its offset and its channel's sequence when the leader appends it, and is visible when all in-sync replicas have it (high watermark).
+
+Leaves out: at most five requests in flight per producer, rebalances, leader changes, log segments and the page cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from simfabric.components.columns import Columns
+from simfabric.components.gateways import Gateways
+from simfabric.kernels import bus as kernels
+from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER
+from simfabric.kernels.state import BYTES, INCARNATION
+from simfabric.kernels.tallying import new_tally
+from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
+from simfabric.world import Array, Component, Outbox, World
+
+ACKS = {"none": 0, "leader": 1, "all": 2}
+
+
+def partitions_of_channels(world: World) -> Array:
+    """The partition of every channel, int32."""
+    topology = world.topology
+    channels = len(topology.channels.given) + topology.channels.count
+    return channel_partitions(np.arange(channels), topology.bus.partitions)
+
+
+class Producers(Component):
+    """One producer in every gateway and one for each back-end source: linger and batch."""
+
+    name = "producers"
+
+    def __init__(self, world: World, columns: Columns, gateways: Gateways, partition_of: Array) -> None:
+        super().__init__(world)
+        topology = world.topology
+        self.columns = columns
+        self.gateways = gateways
+        self.partition_of = partition_of
+        self.tally = new_tally(0)
+        self.brokers: Component
+        rows = topology.gateways.count + len(topology.traffic)
+        self._accumulators = np.zeros((rows * topology.bus.partitions, 4), np.int64)
+        self._mark = 0
+        self._kept = np.empty((256, 5), np.int64)
+        self.waiting = np.empty((0, 5), np.int64)  # Records of open batches, in order of arrival.
+        self._batch = world.kernel(kernels.batch)
+        self._out = Outbox()
+
+    def advance(self, end: int) -> None:
+        """Close the batches that are due and send them to their leaders."""
+        frames, count = self.inbox.take(end)
+        if count == 0 and len(self.waiting) == 0:
+            return
+        if len(self.waiting):
+            frames = np.concatenate([self.waiting, frames[:count]])
+            count = len(frames)
+        bus, network = self.world.topology.bus, self.world.topology.network
+        out = self._out.reserve(count)
+        if len(self._kept) <= count:
+            self._kept = np.empty((2 * count + 1, 5), np.int64)
+        self._mark += 1
+        columns = self.columns
+        sent = self._batch(
+            frames, count, end, bus.linger, bus.batch, network.bus_hop or network.hop, bus.partitions, self.partition_of, self._accumulators, self._mark,
+            np.empty((count, 2), np.int64), columns.crowd, columns.log, self.gateways.nodes, out, self._kept, self.tally,
+        )  # fmt: skip
+        self.waiting = self._kept[: self._kept[-1, 0]].copy()
+        self.brokers.inbox.put(out, int(sent))
+
+    def earliest(self) -> int:
+        """The next arrival, or the end of the oldest batch's lingering."""
+        due = self.inbox.earliest()
+        return min(due, int(self.waiting[0, 0]) + self.world.topology.bus.linger) if len(self.waiting) else due
+
+
+class Brokers(Component):
+    """Leaders append in order of arrival; a record leaves when it is visible."""
+
+    name = "bus"
+
+    def __init__(self, world: World, columns: Columns) -> None:
+        super().__init__(world)
+        bus = world.topology.bus
+        self.columns = columns
+        self.leader_of = (np.arange(bus.partitions) % bus.brokers).astype(np.int32)
+        self.partition = np.zeros((bus.partitions, kernels.PARTITION_COLUMNS), np.int64)
+        self.partition[:, kernels.LAST_BATCH_AT] = -1
+        self.free_at = np.zeros(bus.brokers * bus.threads, np.int64)
+        self.busy = np.zeros(bus.brokers, np.int64)
+        self.tally = new_tally(0)
+        self.consumers: Component
+        self._law, self._replica = world.table(bus.work), world.table(bus.replica_delay)
+        self._keys = np.array([world.key("bus/append"), world.key("bus/replica")], np.int64)
+        self._append = world.kernel(kernels.append_records)
+        self._out = Outbox()
+
+    def advance(self, end: int) -> None:
+        """Append what is due."""
+        frames, count = self.inbox.take(end)
+        if count == 0:
+            return
+        bus, network, run = self.world.topology.bus, self.world.topology.network, self.world.topology.run
+        out = self._out.reserve(count)
+        self._append(
+            frames, count, bus.threads, self.leader_of, self.partition, self.free_at, self.busy, self._law, round(bus.work_per_byte * (1 << 20)), self._replica,
+            int(bus.replication > 1), self._keys, ACKS[bus.acks], run.warmup, network.bus_hop or network.hop, self.columns.log, out, self.tally,
+        )  # fmt: skip
+        self.consumers.inbox.put(out, count)
+
+
+class Consumers(Component):
+    """A group whose members share the partitions (routers), or every gateway for itself (broadcast); each fetches from every broker."""
+
+    name = "consumers"
+
+    def __init__(self, world: World, columns: Columns, gateways: Gateways, broadcast: bool) -> None:
+        topology = world.topology
+        super().__init__(world)
+        bus = topology.bus
+        self.columns = columns
+        self.gateways = gateways
+        self.broadcast = broadcast
+        self.count = topology.gateways.count if broadcast else topology.fanout.routers
+        members = np.arange(self.count, dtype=np.int64)
+        owner = np.full(bus.partitions, -1, np.int64) if broadcast else ASSIGNORS[bus.assignor](members, bus.partitions)
+        self.owner_of = owner.astype(np.int32)
+        self.alive = np.ones(self.count, np.int8)
+        self.reading = np.zeros((self.count, bus.brokers, 2), np.int64)
+        self.reading[:, :, kernels.RESPONDED_AT] = -(1 << 40)  # A fetch waits at every broker from the start.
+        self.fetched = np.zeros((self.count, bus.partitions), np.int64)  # Records handed out, per consumer and partition.
+        self.committed = np.zeros((self.count, bus.partitions), np.int64)
+        self.records = [np.empty((0, 4), np.int64) for _ in range(bus.brokers)]  # Visible ones that some consumer has not fetched yet.
+        self.first = [0] * bus.brokers  # Absolute number of the first of them.
+        self.visible = np.zeros(bus.partitions, np.int64)
+        self.tally = new_tally(0)
+        self.to: Component
+        self._next = NEVER
+        self._fetch = world.kernel(kernels.fetch)
+        self._out = Outbox(4096)
+
+    def advance(self, end: int) -> None:
+        """Take in what has become visible, and answer the fetches that are due."""
+        frames, count = self.inbox.take(end)
+        if count:
+            self._take_in(frames[:count])
+        elif self._next >= end:
+            return
+        bus, network = self.world.topology.bus, self.world.topology.network
+        hop = network.bus_hop or network.hop
+        earliest = np.array([NEVER], np.int64)
+        for broker, records in enumerate(self.records):
+            while len(records):
+                out = self._out.frames
+                sent = self._fetch(
+                    end, broker, records, self.first[broker], len(records), self.reading, self.count, self.owner_of, self.alive, bus.fetch.min_bytes,
+                    bus.fetch.max_bytes, bus.fetch.max_wait, 2 * hop, hop, earliest, out, self.fetched,
+                )  # fmt: skip
+                self._send(out, int(sent))
+                if sent < len(out):
+                    break
+        self._next = int(earliest[0])
+        self._forget()
+
+    def earliest(self) -> int:
+        """The next record, or the next answer to a fetch."""
+        return min(self.inbox.earliest(), self._next)
+
+    def committing(self) -> Generator[Any, Any, None]:
+        """The SimPy process that commits offsets every so often."""
+        while True:
+            yield self.world.env.timeout(self.world.topology.bus.commit_every)
+            self.committed[:] = self.fetched
+
+    def lag(self) -> int:
+        """Records that are visible and not committed, of the consumer that is furthest behind [messages]."""
+        mine = self.owner_of[None, :] == np.arange(self.count)[:, None] if not self.broadcast else (self.alive == 1)[:, None]
+        return int(((self.visible[None, :] - self.committed) * mine).sum(axis=1).max(initial=0))
+
+    def backlog(self) -> int:
+        """Records that are visible and that no answer has carried yet, over all consumers."""
+        mine = self.owner_of[None, :] == np.arange(self.count)[:, None] if not self.broadcast else (self.alive == 1)[:, None]
+        return int(((self.visible[None, :] - self.fetched) * mine).sum())
+
+    def leave(self, consumer: int) -> None:
+        """A gateway that consumes for itself died."""
+        self.alive[consumer] = 0
+
+    def join(self, consumer: int) -> None:
+        """It is back, and reads from the end of the log on."""
+        self.alive[consumer] = 1
+        for broker, records in enumerate(self.records):
+            self.reading[consumer, broker] = (self.first[broker] + len(records), self.world.now - (1 << 40))
+        self.fetched[consumer] = self.visible
+        self.committed[consumer] = self.visible
+
+    def _take_in(self, frames: Array) -> None:
+        log = self.columns.log
+        sizes = log.rows[frames[:, 3] - log.base[0], BYTES]
+        self.visible += np.bincount(frames[:, 4], minlength=len(self.visible))
+        for broker in np.unique(frames[:, 2]).tolist():
+            mine = frames[:, 2] == broker
+            new = np.column_stack([frames[mine, 0], frames[mine, 3], frames[mine, 4], sizes[mine]])
+            self.records[broker] = np.concatenate([self.records[broker], new]) if len(self.records[broker]) else new
+
+    def _send(self, out: Array, sent: int) -> None:
+        if self.broadcast:
+            out[:sent, 4] = -1 - self.gateways.nodes.state[out[:sent, 2], INCARNATION]
+        else:
+            out[:sent, 1] = (DELIVER << KIND_SHIFT) | out[:sent, 3]
+        self.to.inbox.put(out, sent)
+
+    def _forget(self) -> None:
+        """Drop the records that every living consumer has fetched."""
+        living = np.flatnonzero(self.alive)
+        for broker, records in enumerate(self.records):
+            if len(records) == 0:
+                continue
+            upto = int(self.reading[living, broker, kernels.NEXT_RECORD].min()) if len(living) else self.first[broker] + len(records)
+            if upto > self.first[broker]:
+                self.records[broker] = records[upto - self.first[broker] :]
+                self.first[broker] = upto

@@ -1,0 +1,204 @@
+"""Columns: the state that several components work on, made once from the topology and grown when there is need.
+
+    clients (crowd)  ·  subscriptions (book)  ·  messages and the log of every channel (log)
+
+Each column has one component that writes it at any instant; `fabric.py` says who. Everything is drawn by the client's number, so that
+neither the balancer's policy nor the number of gateways changes a client's luck.
+
+Leaves out: clients that change their channels during a run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simfabric.chance import below, uniform
+from simfabric.kernels import draws, subscriptions
+from simfabric.kernels.frames import NEVER
+from simfabric.kernels.state import (
+    BREAKS_AT, DELAY, FATE, LIFE, MESSAGE_COLUMNS, PACE, POOL_NEXT, PREVIOUS, PUBLISHED_AT, SLOTS_FIRST, SLOTS_USED, Book, Crowd, Log,
+)  # fmt: skip
+from simfabric.policies import popularity
+from simfabric.policies.pools import Dials
+from simfabric.world import Array, World
+
+
+@dataclass(frozen=True, eq=False)
+class Identities:
+    """Who the clients are, by client number: int64 columns."""
+
+    user: Array
+    tenant: Array
+    address: Array
+    region: Array
+
+    def dials(self, client: Array, cookie: Array, n: Array, at: Array) -> Dials:
+        """These clients' dials, as a balancing policy sees them."""
+        return Dials(client, self.user[client], self.tenant[client], self.address[client], cookie, n, at)
+
+
+def spread(count: int) -> int:
+    """A step that visits every number below `count` once: x -> x * step mod count, far from both 0 and 1."""
+    step = max(1, int(count * 0.6180339887498949)) | 1
+    while np.gcd(step, count) != 1:
+        step += 2
+    return step
+
+
+def identities(world: World) -> Identities:
+    """Draw user, tenant, address and region of every client."""
+    config = world.topology.clients
+    client = np.arange(config.count, dtype=np.int64)
+    user = client // config.devices_per_user
+    if config.tenants > 1 and config.tenant_popularity > 0:
+        cumulative, guide = popularity.guide(popularity.zipf(config.tenants, config.tenant_popularity))
+        tenant = np.empty(config.count, np.int64)
+        world.kernel(draws.find_column)(cumulative, guide, world.key("clients/tenant"), user, 0, tenant)
+    else:
+        tenant = below(world.key("clients/tenant"), user, 0, config.tenants).astype(np.int64)
+    shared = round(config.behind_nat * config.count)
+    rank = (client * spread(config.count)) % config.count
+    address = np.where(rank < shared, rank // config.nat_size, config.count + client)
+    shares = np.cumsum([region.share for region in config.regions] or [1.0])
+    region = np.searchsorted(shares[:-1], uniform(world.key("clients/region"), user, 0), side="right").astype(np.int64)
+    return Identities(user, tenant, address, region)
+
+
+def delays_of(world: World, who: Identities) -> Array:
+    """One-way delay between each client and the edge [ns], drawn once."""
+    config = world.topology.clients
+    delay = np.empty(config.count, np.int64)
+    client = np.arange(config.count, dtype=np.int64)
+    column = world.kernel(draws.draw_column)
+    for r, law in enumerate([region.delay for region in config.regions] or [config.delay]):
+        here = client[who.region == r]
+        part = np.empty(len(here), np.int64)
+        column(world.table(law), world.key("clients/delay"), here, 0, config.delay_floor, part)
+        delay[here] = part
+    return delay
+
+
+def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
+    """Seat the clients: neighbours share a gateway. `gateway` is each client's at the start, -1 while it is still to dial."""
+    topology = world.topology
+    count = topology.clients.count
+    seated = np.argsort(gateway, kind="stable").astype(np.int32)
+    link = np.zeros((count, 4), np.int64)
+    link[:, BREAKS_AT] = NEVER
+    link[:, DELAY] = delays_of(world, who)[seated]
+    pace = 0 if topology.clients.bandwidth == 0 else max(1, round(8e9 / topology.clients.bandwidth))
+    link[:, PACE] = (pace << 8) | who.region[seated]
+    start, channels = channels_of(world, seated)
+    channel_count = len(topology.channels.given) + topology.channels.count
+    members = np.zeros(channel_count, np.int32)
+    world.kernel(subscriptions.count_members)(channels, members)
+    home = gateway[seated].astype(np.int32)
+    return Crowd(
+        link=link,
+        client=seated,
+        home=home,
+        subscribed=(home >= 0).astype(np.int8),
+        belief=np.where(home >= 0, home.astype(np.int64) * LIFE, -1),
+        broke_at=np.zeros(count, np.int64),
+        attempt=np.zeros(count, np.int32),
+        dials=np.zeros(count, np.int32),
+        cookie=home.copy(),
+        start=start,
+        channels=channels,
+        members=members,
+        resume_cursor=np.zeros(len(channels), np.int32),
+        resume_message=np.full(1, -1, np.int64) if len(channels) == 0 else np.zeros(len(channels), np.int64),
+        held_first=np.zeros(len(channels), np.int32),
+        held_last=np.zeros(len(channels), np.int64),
+    )
+
+
+def channels_of(world: World, seated: Array) -> tuple[Array, Array]:
+    """The channels of every seat, CSR: start int64[seats + 1] and channels int32."""
+    topology = world.topology
+    count = topology.clients.count
+    given = topology.channels.given
+    members = np.array([round(g.members_share * count) if g.members_share is not None else g.members_count for g in given], np.int64)
+    offsets = np.array([j * (count * 5 // 13) for j in range(len(given))], np.int64)
+    cumulative, guide = popularity.guide(popularity.zipf(topology.channels.count, topology.channels.popularity))
+    start = np.zeros(count + 1, np.int64)
+    kernel = world.kernel(subscriptions.draw_channels)
+    arguments = (seated, spread(count), offsets, members, count, topology.clients.subscriptions, cumulative, guide, world.key("clients/channels"), start)
+    total = kernel(*arguments, np.empty(0, np.int32))
+    channels = np.empty(total, np.int32)
+    kernel(*arguments, channels)
+    return start, channels
+
+
+def book_of(world: World, crowd: Crowd, gateways: int) -> Book:
+    """Lay out the slots and rows of all subscriptions of seats that have a home."""
+    members = crowd.members
+    place = np.zeros(len(members), np.int64)
+    np.cumsum(members[:-1], out=place[1:])
+    seats = np.empty(len(crowd.channels), np.int32)
+    world.kernel(subscriptions.group_by_channel)(crowd.start, crowd.channels, place, seats)
+    channel_first = np.zeros(len(members) + 1, np.int32)
+    rows_of_gateway = np.zeros(gateways, np.int64)
+    first = int(world.kernel(subscriptions.count_slots)(members, seats, crowd.home, channel_first, rows_of_gateway))
+    rows = int(rows_of_gateway.sum())
+    place = np.zeros(gateways, np.int64)
+    np.cumsum(rows_of_gateway[:-1], out=place[1:])
+    slots = np.zeros((first + 64, 4), np.int32)
+    rows_seat = np.empty(rows + 256, np.int32)
+    world.kernel(subscriptions.fill_slots)(members, seats, crowd.home, place, slots, rows_seat)
+    pool = np.zeros(3, np.int64)
+    pool[POOL_NEXT], pool[SLOTS_USED], pool[SLOTS_FIRST] = rows, first, first
+    return Book(slots, rows_seat, np.zeros(rows + 256, np.int32), channel_first, np.full(len(members), -1, np.int32), np.zeros((64, 3), np.int64), pool)
+
+
+class Columns:
+    """The shared columns of one fabric, and how they grow."""
+
+    def __init__(self, world: World, who: Identities, gateway: Array) -> None:
+        self.world = world
+        self.who = who
+        self.crowd = crowd_of(world, who, gateway)
+        self.seat_of = np.empty(len(self.crowd.client), np.int32)  # Seat of each client.
+        self.seat_of[self.crowd.client] = np.arange(len(self.crowd.client), dtype=np.int32)
+        self.book = book_of(world, self.crowd, world.topology.gateways.count)
+        channels = len(self.crowd.members)
+        self.log = Log(np.zeros((1024, MESSAGE_COLUMNS), np.int64), np.zeros(1, np.int64), np.full(channels, -1, np.int64), np.zeros(channels, np.int64))
+        self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
+
+    def add_messages(self, at: Array, channel: Array, publisher: Array, size: Array) -> Array:
+        """Number new messages in the order given (that of time) and answer their numbers."""
+        first, count = self.messages, len(at)
+        used = first - int(self.log.base[0])
+        if used + count > len(self.log.rows):
+            rows = np.zeros((2 * (used + count), MESSAGE_COLUMNS), np.int64)
+            rows[:used] = self.log.rows[:used]
+            self.log = self.log._replace(rows=rows)
+        block = self.log.rows[used : used + count]
+        block[:, PUBLISHED_AT] = at
+        block[:, 1] = channel
+        block[:, 2] = publisher
+        block[:, 3] = size
+        block[:, PREVIOUS] = -1
+        block[:, FATE] = 0
+        self.messages += count
+        return np.arange(first, first + count, dtype=np.int64)
+
+    def grow_book(self) -> None:
+        """Twice the room for late slots and rows."""
+        book = self.book
+        slots, rows = len(book.slots), len(book.rows_seat)
+        wanted = slots + max(64, slots // 2)
+        self.book = book._replace(
+            slots=_longer(book.slots, wanted),
+            late=_longer(book.late, wanted - int(book.pool[SLOTS_FIRST])),
+            rows_seat=_longer(book.rows_seat, rows + max(4096, rows // 2)),
+            rows_cursor=_longer(book.rows_cursor, rows + max(4096, rows // 2)),
+        )
+
+
+def _longer(array: Array, length: int) -> Array:
+    grown = np.zeros((length, *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown

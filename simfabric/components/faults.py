@@ -1,0 +1,98 @@
+"""Faults: what goes wrong and when, as SimPy processes at exact times.
+
+A death is known ahead to the columns (`dies_at`), since a delivery is settled when it is written; the process does the rest: connections
+and what the node held are gone, clients notice, health checks and leases run out, and after its time down the node is back, empty.
+
+Leaves out: every fault but the death of a gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from simfabric.chance import below
+from simfabric.components.balancer import Balancer
+from simfabric.components.bus import Consumers
+from simfabric.components.clients import Clients
+from simfabric.components.gateways import Gateways
+from simfabric.components.routers import Routers
+from simfabric.kernels.frames import NEVER
+from simfabric.kernels.state import BREAKS_AT, DIES_AT, INCARNATION
+from simfabric.topology import Topology
+from simfabric.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """One death of one gateway, and when it is up again [ns]."""
+
+    gateway: int
+    at: int
+    back_at: int
+
+
+def deaths(world: World, topology: Topology) -> list[Death]:
+    """Every death of the run in time order. One that strikes a node while it is down anyway has no effect and is left out."""
+    planned = []
+    for number, fault in enumerate(topology.faults):
+        target = fault.target.gateway
+        gateway = int(below(world.key("faults/target"), number, 0, topology.gateways.count)) if target == "one" else int(target)
+        planned.append(Death(gateway, fault.at, fault.at + fault.down))
+    down_until: dict[int, int] = {}
+    real = []
+    for death in sorted(planned, key=lambda d: (d.at, d.gateway)):
+        if death.at >= down_until.get(death.gateway, 0):
+            real.append(death)
+            down_until[death.gateway] = death.back_at
+    return real
+
+
+class Faults:
+    """Carries out the deaths of a run; see the module."""
+
+    def __init__(
+        self, world: World, planned: Sequence[Death], gateways: Gateways, clients: Clients, balancer: Balancer, routers: Routers | None, consumers: Consumers | None
+    ) -> None:
+        self.world = world
+        self.gateways = gateways
+        self.clients = clients
+        self.balancer = balancer
+        self.routers = routers
+        self.consumers = consumers
+        self.events: list[tuple[int, str]] = []  # What happened, for the timeline.
+        self._next: dict[int, list[int]] = {}
+        for death in planned:
+            self._next.setdefault(death.gateway, []).append(death.at)
+        for gateway in self._next:
+            self._announce(gateway)
+        for death in planned:
+            world.env.process(self._run(death))
+
+    def _announce(self, gateway: int) -> int:
+        """Tell the columns when this gateway dies next."""
+        at = self._next[gateway].pop(0) if self._next[gateway] else NEVER
+        self.gateways.nodes.state[gateway, DIES_AT] = at
+        crowd = self.gateways.columns.crowd
+        crowd.link[crowd.home == gateway, BREAKS_AT] = at
+        return at
+
+    def _run(self, death: Death) -> Generator[Any, Any, None]:
+        env, gateway = self.world.env, death.gateway
+        yield env.timeout(death.at)
+        life = int(self.gateways.nodes.state[gateway, INCARNATION])
+        seats = self.gateways.die(gateway)
+        self.clients.lose(gateway, life, seats)
+        self.events.append((self.world.now, f"gateway {gateway} killed, {len(seats)} connections lost"))
+        if self.consumers is not None and self.consumers.broadcast:
+            self.consumers.leave(gateway)
+        if self.routers is not None:
+            env.process(self.routers.evicting(gateway, life))
+        env.process(self.balancer.lost(gateway))
+        yield env.timeout(death.back_at - death.at)
+        self.gateways.start(gateway, self._announce(gateway))
+        self.events.append((self.world.now, f"gateway {gateway} up again"))
+        if self.consumers is not None and self.consumers.broadcast:
+            self.consumers.join(gateway)
+        env.process(self.balancer.returned(gateway))

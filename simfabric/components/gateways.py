@@ -1,0 +1,162 @@
+"""Gateways: hold the connections, read publications from them, and write each message to every local subscriber.
+
+    clients ──▶ gateways ──▶ storage | bus            the way up
+    clients ◀── gateways ◀── routers | bus            the way down
+                   └──▶ replay (what clients missed)
+
+One row per gateway and per core. A channel's frames are served by one core, so that they keep their order (`dispatch: channel`), or by
+the core that is free first (`shared`). Gateways touch only their own rows, so workers share them out and the result is the same.
+
+Leaves out: work that acknowledgements and heartbeats cost; bytes of protocol headers; a core's work is not interrupted by a death (what
+it has settled by then stays settled unless it would arrive later).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from simfabric.chance import constant, draw, word
+from simfabric.components.columns import Columns
+from simfabric.kernels import gateways as kernels
+from simfabric.kernels.frames import KIND_SHIFT, NEVER, PUBLISH
+from simfabric.kernels.state import (
+    ALIVE, ASK_DELAY, ASK_ROWS, BUFFER, BYTE_COST, CORES, DIES_AT, INCARNATION, KEY_DELIVERY, KEY_FRAME, KEY_HANDSHAKE, KEY_PAUSE_EVERY,
+    KEY_PAUSE_LENGTH, KEY_SUBSCRIBE, LIMIT, NODE_COLUMNS, OPEN, PAUSE_AT, SHARED, STORE_DELAY, UP_DELAY, UP_ROWS, WARMUP, Nodes, Outs,
+)  # fmt: skip
+from simfabric.kernels.subscriptions import collect_gateway
+from simfabric.kernels.tallying import new_tally
+from simfabric.world import Array, Component, Outbox, World
+
+WORTH_A_THREAD = 2000  # Frames in a step below which a second thread does not repay its dispatch.
+
+
+def nodes_of(world: World) -> Nodes:
+    """The gateways at the start: all alive, nothing done."""
+    topology = world.topology
+    config, network = topology.gateways, topology.network
+    count, cores = config.count, config.count * config.cores
+    settings = np.zeros(12, np.int64)
+    settings[CORES] = config.cores
+    settings[SHARED] = config.dispatch == "shared"
+    settings[UP_DELAY] = (network.storage_hop or network.hop) if topology.storage.enabled else 0
+    settings[UP_ROWS] = topology.storage.shards if topology.storage.enabled else 1
+    settings[LIMIT] = min(config.connections, config.descriptors, config.memory // max(1, config.memory_per_connection))
+    settings[BUFFER] = config.buffer
+    settings[WARMUP] = topology.run.warmup
+    settings[STORE_DELAY] = topology.routing.store_delay + network.hop
+    settings[ASK_DELAY] = network.replay_hop or network.hop
+    settings[ASK_ROWS] = topology.replay.servers
+    settings[BYTE_COST] = round(config.work.byte_out * (1 << 20))
+    keys = np.zeros(6, np.int64)
+    names = {
+        KEY_HANDSHAKE: "handshake", KEY_SUBSCRIBE: "subscribe", KEY_FRAME: "frame_in", KEY_DELIVERY: "delivery", KEY_PAUSE_EVERY: "pause_every",
+        KEY_PAUSE_LENGTH: "pause_length",
+    }  # fmt: skip
+    for place, name in names.items():
+        keys[place] = world.key(f"gateways/{name}")
+    state = np.zeros((count, NODE_COLUMNS), np.int64)
+    state[:, ALIVE] = 1
+    state[:, DIES_AT] = NEVER
+    pauses = np.zeros((cores, 3), np.int64)
+    every = world.table(config.pauses.every if config.pauses else constant(1))
+    pauses[:, PAUSE_AT] = NEVER
+    if config.pauses:
+        first = [draw(every, word(int(keys[KEY_PAUSE_EVERY]), gateway, 0)) for gateway in range(count)]
+        pauses[:, PAUSE_AT] = np.repeat(first, config.cores)
+    return Nodes(
+        settings, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), pauses, world.table(config.work.handshake),
+        world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
+        world.table(config.pauses.length if config.pauses else constant(0)),
+    )  # fmt: skip
+
+
+class Worker:
+    """What one thread writes to: its own tally and outboxes."""
+
+    def __init__(self, regions: int) -> None:
+        self.tally = new_tally(regions)
+        self.up, self.down, self.ask = Outbox(), Outbox(), Outbox()
+        self.sent = np.zeros(4, np.int64)
+
+
+class Gateways(Component):
+    """All gateways of the fabric; see the module."""
+
+    name = "gateways"
+
+    def __init__(self, world: World, columns: Columns) -> None:
+        config = world.topology.gateways
+        super().__init__(world, rows=config.count)
+        self.columns = columns
+        self.nodes = nodes_of(world)
+        self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
+        regions = max(1, len(world.topology.clients.regions))
+        self.workers = [Worker(regions) for _ in range(world.topology.run.workers if world.by_numba else 1)]
+        self.up: Component
+        self.down: Component
+        self.ask: Component
+        self._serve = world.kernel(kernels.serve)
+        self._threads = ThreadPoolExecutor(len(self.workers)) if len(self.workers) > 1 else None
+
+    def advance(self, end: int) -> None:
+        """Serve what is due, gateway by gateway; several workers share the gateways out when that repays."""
+        frames, count = self.inbox.take(end)
+        if count == 0:
+            return
+        if self._threads and count >= WORTH_A_THREAD and self._only_traffic(frames, count):
+            cuts = self._cuts(count)
+            list(self._threads.map(lambda job: self._part(*job), [(w, frames, a, b) for w, a, b in zip(self.workers, cuts, cuts[1:])]))
+        else:
+            self._part(self.workers[0], frames, 0, count)
+        for worker in self.workers:
+            self.up.inbox.put(worker.up.frames, int(worker.sent[0]))
+            self.down.inbox.put(worker.down.frames, int(worker.sent[1]))
+            self.ask.inbox.put(worker.ask.frames, int(worker.sent[2]))
+            worker.sent[:] = 0
+
+    def die(self, gateway: int) -> Array:
+        """The node dies now; returns the seats that it held. Their cursors go back to their clients."""
+        state, crowd = self.nodes.state, self.columns.crowd
+        state[gateway, ALIVE] = 0
+        state[gateway, OPEN] = 0
+        self.world.kernel(collect_gateway)(gateway, self.columns.book, crowd)
+        seats = np.flatnonzero(crowd.home == gateway)
+        crowd.home[seats] = -1
+        crowd.subscribed[seats] = 0
+        return seats
+
+    def start(self, gateway: int, dies_at: int) -> None:
+        """The node is up again, with a new incarnation, empty; `dies_at` is its next scheduled death."""
+        state = self.nodes.state
+        state[gateway, ALIVE] = 1
+        state[gateway, INCARNATION] += 1
+        state[gateway, DIES_AT] = dies_at
+        cores = self.world.topology.gateways.cores
+        self.nodes.free_at[gateway * cores : (gateway + 1) * cores] = self.world.now
+
+    def _part(self, worker: Worker, frames: Array, first: int, last: int) -> None:
+        """Serve a range of frames, with more room whenever the kernel asks for it."""
+        columns = self.columns
+        up, down, ask = worker.up.reserve(256), worker.down.reserve(256), worker.ask.reserve(256)
+        while first < last:
+            done = self._serve(frames, first, last, self.nodes, columns.book, columns.crowd, columns.log, Outs(up, down, ask, worker.sent), worker.tally)
+            if done < last:
+                up, down = worker.up.reserve(2 * len(up)), worker.down.reserve(2 * len(down))
+                ask = worker.ask.reserve(2 * len(ask))
+                if worker.sent[3]:
+                    columns.grow_book()
+                    worker.sent[3] = 0
+            first = done
+
+    def _only_traffic(self, frames: Array, count: int) -> bool:
+        """Whether no frame changes who is subscribed where."""
+        return bool((frames[:count, 1] >> KIND_SHIFT >= PUBLISH).all())
+
+    def _cuts(self, count: int) -> list[int]:
+        """Where to cut the frames so that workers get about as many, and no gateway is shared."""
+        starts = self.inbox.starts
+        wanted = [count * w // len(self.workers) for w in range(1, len(self.workers))]
+        return [0, *(int(starts[np.searchsorted(starts, want)]) for want in wanted), count]
+

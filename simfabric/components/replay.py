@@ -1,0 +1,48 @@
+"""Replay: gives clients what they missed, from the log.
+
+    gateway ──▶ client ──▶ replay ──▶ client        (the answer takes effect where the client's cursor is kept: in its gateway's rows)
+
+A client that comes back asks for all its channels at once, each a request's work; one that sees a gap asks for that channel.
+
+Leaves out: pages, refusals and time-outs of the service, snapshots (they come with the protocol).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simfabric.components.columns import Columns
+from simfabric.kernels import log as kernels
+from simfabric.world import Component, Outbox, World
+
+
+class Replay(Component):
+    """The replay service with its servers; see the module."""
+
+    name = "replay"
+
+    def __init__(self, world: World, columns: Columns) -> None:
+        super().__init__(world)
+        config, network = world.topology.replay, world.topology.network
+        self.columns = columns
+        self.free_at = np.zeros(config.servers, np.int64)
+        self.busy = np.zeros(config.servers, np.int64)
+        self.counters = np.zeros(6, np.int64)  # Requests, channels asked, messages sent, served, sum of arrivals, work [ns].
+        self.gateways: Component
+        self._hop = network.replay_hop or network.hop
+        self._request, self._per_message = world.table(config.work), world.table(config.work_per_message)
+        self._keys = np.array([world.key("replay/request"), world.key("replay/message")], np.int64)
+        self._answer = world.kernel(kernels.answer)
+        self._out = Outbox()
+
+    def advance(self, end: int) -> None:
+        """Answer what is due."""
+        frames, count = self.inbox.take(end)
+        if count == 0:
+            return
+        out = self._out.reserve(count)
+        columns = self.columns
+        self._answer(
+            frames, 0, count, self.free_at, self.busy, columns.crowd, columns.log, self._request, self._per_message, self._keys, self._hop, out, self.counters
+        )
+        self.gateways.inbox.put(out, count)

@@ -1,0 +1,75 @@
+"""Routers and the routing table: which gateways hold a channel, and one frame to each of them.
+
+    consumers ──▶ routers ──▶ gateways             targeted: a group of routers reads the bus
+    storage ──▶ the publishing gateway ──▶ gateways          direct: it reads the table itself
+
+The table maps channel -> gateways; gateway -> connections and connection -> user and subscriptions are the gateways' own columns. A
+gateway's entries are leases that its heartbeats renew. A heartbeat that changes nothing is no event: after a death the end of the lease
+follows from the last one before it.
+
+Leaves out: the load of registrations and heartbeats on the shared store; a store that fails; with `direct`, the core time of the sending
+gateway (it has senders of its own beside its cores).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from simfabric.chance import below
+from simfabric.components.columns import Columns
+from simfabric.kernels import routing as kernels
+from simfabric.kernels.frames import NEVER
+from simfabric.kernels.tallying import new_tally
+from simfabric.world import Component, Outbox, World
+
+
+class Routers(Component):
+    """The router group, or with `direct` one sender per gateway; see the module."""
+
+    name = "routers"
+
+    def __init__(self, world: World, columns: Columns, lives: int) -> None:
+        topology = world.topology
+        super().__init__(world)
+        self.columns = columns
+        count = topology.gateways.count if topology.fanout.pattern == "direct" else topology.fanout.routers
+        self.free_at = np.zeros(count, np.int64)
+        self.busy = np.zeros(count, np.int64)
+        self.refreshed_at = np.full(len(columns.crowd.members), -1, np.int64)  # When each channel's cached entry was read.
+        self.evicted_at = np.full((topology.gateways.count, lives), NEVER, np.int64)  # When the entries of each life of a gateway end.
+        self.tally = new_tally(0)
+        self.gateways: Component
+        self._work, self._per_target = world.table(topology.fanout.work), world.table(topology.fanout.work_per_target)
+        self._keys = np.array([world.key("routers/message"), world.key("routers/target")], np.int64)
+        self._route = world.kernel(kernels.route)
+        self._out = Outbox(4096)
+        self._sent = np.zeros(1, np.int64)
+
+    def advance(self, end: int) -> None:
+        """Route what is due."""
+        frames, count = self.inbox.take(end)
+        first = 0
+        topology = self.world.topology
+        while first < count:
+            self._sent[0] = 0
+            columns = self.columns
+            done = self._route(
+                frames, first, count, self.free_at, self.busy, self.refreshed_at, topology.routing.cache, topology.routing.store_delay, self._work,
+                self._per_target, self._keys, topology.run.warmup, topology.network.hop, self.evicted_at, columns.book, columns.log, self._out.frames,
+                self._sent, self.tally,
+            )  # fmt: skip
+            self.gateways.inbox.put(self._out.frames, int(self._sent[0]))
+            if done == first:
+                self._out.reserve(2 * len(self._out.frames))
+            first = done
+
+    def evicting(self, gateway: int, life: int) -> Generator[Any, Any, None]:
+        """The SimPy process after a death: the leases end a TTL after the last heartbeat before it."""
+        routing, now = self.world.topology.routing, self.world.now
+        phase = int(below(self.world.key("routing/heartbeat"), gateway, 0, min(routing.heartbeat, 2**31)))
+        last = now - (now - phase) % routing.heartbeat
+        yield self.world.env.timeout(max(0, last + routing.ttl - now))
+        self.evicted_at[gateway, life] = self.world.now

@@ -1,0 +1,118 @@
+"""The fabric: the components of a topology, wired. This page reads like the architecture picture.
+
+    publishers ──▶ clients ──────────────▶ gateways ──▶ storage ──▶ producers ──▶ brokers ──▶ consumers ──▶ routers ──┐
+                     │  ▲                    │ ▲ ▲ ▲                                                       targeted  │
+                     │  └────────────────────┘ │ │ └────────────────────────────────────────────────────────────────┘
+                     └──▶ balancer ────────────┘ └── replay            (broadcast: consumers ──▶ gateways; direct: storage ──▶ routers)
+
+Who writes what: clients belief and timers; gateways links, homes, rows and slots; brokers (with `direct` the storage) the log's order;
+replay the answers; faults and leases whatever a control event changes, when every clock stands at that instant.
+"""
+
+from __future__ import annotations
+
+from simfabric.components.balancer import Balancer
+from simfabric.components.bus import Brokers, Consumers, Producers, partitions_of_channels
+from simfabric.components.clients import Clients
+from simfabric.components.columns import Columns, identities
+from simfabric.components.faults import Death, Faults, deaths
+from simfabric.components.gateways import Gateways
+from simfabric.components.publishers import Publishers
+from simfabric.components.replay import Replay
+from simfabric.components.routers import Routers
+from simfabric.components.storage import Storage
+from simfabric.kernels.state import ALIVE, INCARNATION
+from simfabric.topology import Topology
+from simfabric.world import Component, Conductor, World
+
+
+class Fabric:
+    """A topology brought to life: `world`, the components by name, and the conductor that moves them."""
+
+    def __init__(self, topology: Topology, by_numba: bool) -> None:
+        self.topology = topology
+        self.world = world = World(topology, by_numba)
+        pattern = topology.fanout.pattern
+        planned = deaths(world, topology)
+
+        who = identities(world)
+        self.balancer = Balancer(world, topology.gateways.count)
+        self.columns = columns = Columns(world, who, self.balancer.place(who, topology.clients.count, topology.clients.start == 0))
+        self.publishers = Publishers(world, columns)
+        self.clients = Clients(world, columns)
+        self.gateways = Gateways(world, columns)
+        self.storage = Storage(world, columns, self.gateways) if topology.storage.enabled else None
+        self.producers: Producers | None = None
+        self.brokers: Brokers | None = None
+        self.consumers: Consumers | None = None
+        if pattern != "direct":
+            self.producers = Producers(world, columns, self.gateways, partitions_of_channels(world))
+            self.brokers = Brokers(world, columns)
+            self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
+            world.env.process(self.consumers.committing())
+        self.routers = Routers(world, columns, 2 + max((sum(d.gateway == death.gateway for d in planned) for death in planned), default=0)) if pattern != "broadcast" else None
+        self.replay = Replay(world, columns)
+        self._wire()
+        self._hear()
+        parts: list[Component | None] = [
+            self.publishers, self.clients, self.balancer, self.gateways, self.storage, self.producers, self.brokers, self.consumers, self.routers, self.replay,
+        ]  # fmt: skip
+        self.components = [component for component in parts if component is not None]
+        self.conductor = Conductor(world, self.components, topology.run.window, visit_twice=[self.gateways])
+        self.planned: list[Death] = planned
+        self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers)
+
+    def _wire(self) -> None:
+        """Who sends to whom."""
+        self.publishers.clients = self.clients
+        self.publishers.producers = self.producers
+        self.clients.to_gateways = self.gateways
+        self.clients.to_balancer = self.balancer
+        self.balancer.columns = self.columns
+        self.balancer.to_gateways = self.gateways
+        self.balancer.to_clients = self.clients
+        self.balancer.alive = self.gateways.nodes.state[:, ALIVE]
+        self.balancer.incarnation = self.gateways.nodes.state[:, INCARNATION]
+        self.gateways.down = self.clients
+        self.gateways.ask = self.replay
+        self.replay.gateways = self.gateways
+        into_bus = self.producers or self.routers
+        assert into_bus is not None
+        self.gateways.up = self.storage or into_bus
+        if self.storage:
+            self.storage.to = into_bus
+        if self.producers and self.brokers and self.consumers:
+            self.producers.brokers = self.brokers
+            self.brokers.consumers = self.consumers
+            self.consumers.to = self.routers or self.gateways
+        if self.routers:
+            self.routers.gateways = self.gateways
+
+    def _hear(self) -> None:
+        """The least delay of every hop: what the lookahead is made of."""
+        topology = self.topology
+        floor, hop = topology.clients.delay_floor, topology.network.hop
+        store, bus, replay = (getattr(topology.network, f"{name}_hop") or hop for name in ("storage", "bus", "replay"))
+        self.clients.hears(self.publishers, 0)
+        self.clients.hears(self.gateways, floor)
+        self.clients.hears(self.balancer, floor)
+        self.balancer.hears(self.clients, floor + hop)
+        self.gateways.hears(self.clients, floor)
+        self.gateways.hears(self.balancer, hop)
+        self.gateways.hears(self.replay, replay)
+        self.replay.hears(self.gateways, 2 * floor + replay)
+        if self.storage:
+            self.storage.hears(self.gateways, store)
+        if self.producers and self.brokers and self.consumers:
+            self.producers.hears(self.publishers, 0)
+            self.producers.hears(self.storage or self.gateways, store if self.storage else 0)
+            self.brokers.hears(self.producers, bus)
+            self.consumers.hears(self.brokers, 0)
+            self.replay.hears(self.brokers, 0)
+            (self.routers or self.gateways).hears(self.consumers, bus)
+        elif self.storage and self.routers:
+            self.routers.hears(self.storage, store)
+            self.replay.hears(self.storage, 0)
+        if self.routers:
+            self.routers.hears(self.gateways, topology.routing.store_delay + hop)
+            self.gateways.hears(self.routers, hop)

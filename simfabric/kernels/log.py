@@ -1,0 +1,87 @@
+"""The log: each channel is a chain of messages, newest first, with a sequence that grows by one (protocol rule D2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simfabric.chance import draw, word
+from simfabric.kernels.state import APPENDED_AT, CHANNEL, FATE, LIFE, LOGGED, LOW, PREVIOUS, SEQUENCE, WIDE, Crowd, Log
+
+
+def append(message: int, at: int, log: Log) -> None:
+    """The log takes a message in: it gets the next sequence of its channel."""
+    i = message - log.base[0]
+    c = log.rows[i, CHANNEL]
+    log.head_sequence[c] += 1
+    log.rows[i, SEQUENCE] = log.head_sequence[c]
+    log.rows[i, PREVIOUS] = log.head_message[c]
+    log.rows[i, APPENDED_AT] = at
+    log.rows[i, FATE] = LOGGED
+    log.head_message[c] = message
+
+
+def head_at(channel: int, time: int, log: Log) -> int:
+    """The last message of a channel that stood in the log before `time`; -1 when there is none (any more)."""
+    base = log.base[0]
+    message = log.head_message[channel]
+    while message >= base and log.rows[message - base, APPENDED_AT] >= time:
+        message = log.rows[message - base, PREVIOUS]
+    return int(message) if message >= base else -1
+
+
+def answer(
+    frames: Any, begin: int, count: int, free_at: Any, busy: Any, crowd: Crowd, log: Log, request: Any, per_message: Any, keys: Any, hop: int, out: Any, counters: Any
+) -> int:
+    """The replay service: RESUME asks for all channels of a client, GAP for one. Each server is first come, first served.
+
+    An answer reaches up to the message that stood in the log when the request came; what came later, the client holds from its live stream.
+
+    counters: [0] requests, [1] channels asked, [2] messages sent, [3] served, [4] sum of arrival times, [5] work [ns].
+    Returns the number of frames written to `out`, one per request.
+    """
+    for f in range(begin, count):
+        at = frames[f, 0]
+        kind = frames[f, 1] >> 56
+        server = frames[f, 2]
+        item = frames[f, 3]
+        seat = item & LOW
+        begins = max(at, free_at[server])
+        work = 0
+        sent = 0
+        if kind == 8:
+            for i in range(crowd.start[seat], crowd.start[seat + 1]):
+                c = crowd.channels[i]
+                last = head_at(c, at, log)
+                crowd.resume_message[i] = last
+                missed = log.rows[last - log.base[0], SEQUENCE] - crowd.resume_cursor[i] if last >= 0 else 0
+                if missed > 0:
+                    work += draw(request, word(keys[0], seat, at + i))
+                    sent += missed
+                    counters[1] += 1
+            answer_kind = 9
+            extra = frames[f, 4]
+        else:
+            c = frames[f, 4] // WIDE
+            cursor = frames[f, 4] & LOW
+            last = head_at(c, at, log)
+            work += draw(request, word(keys[0], seat, at + c))
+            sent = log.rows[last - log.base[0], SEQUENCE] - cursor if last >= 0 else 0
+            counters[1] += 1
+            answer_kind = 11
+            extra = c * WIDE + max(last, 0)
+        work += draw(per_message, word(keys[1], seat, at)) * sent
+        done = begins + work
+        free_at[server] = done
+        busy[server] += work
+        counters[0] += 1
+        counters[2] += sent
+        counters[3] += 1
+        counters[4] += at
+        counters[5] += work
+        n = f - begin
+        out[n, 0] = done + hop
+        out[n, 1] = (answer_kind << 56) | (frames[f, 1] & 72057594037927935)
+        out[n, 2] = (item // WIDE) // LIFE
+        out[n, 3] = item
+        out[n, 4] = extra
+    return count - begin

@@ -1,0 +1,91 @@
+"""What a router does with a message: look up which gateways hold its channel, and send it to each of them.
+
+The routing table is the book of subscriptions seen through leases: a slot is visible from the time it is registered, and a dead
+gateway's slots until its lease ends. A router sees the table as it was when it last refreshed its cached entry of the channel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simfabric.chance import draw, word
+from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.state import (
+    CHANNEL, GATEWAY, INCARNATION_OF, LIVE, PUBLISHED_AT, ROUTED_AT, SAVED_AT, SERVED, SERVED_AT, SLOTS_FIRST, STAGE_FANOUT, VISIBLE_AT, VISIBLE_FROM,
+    WASTED, WORK, Book, Log, Tally,
+)  # fmt: skip
+from simfabric.kernels.subscriptions import next_slot
+
+SENT = LIVE  # A router's tally counts the frames that it sent where a gateway's counts deliveries.
+LOOKUPS = WASTED  # Likewise: reads of the shared table.
+
+
+def visible(slot: int, view: int, book: Book, evicted_at: Any) -> bool:
+    """Whether the table showed this slot at time `view`."""
+    life = 0
+    if slot >= book.pool[SLOTS_FIRST]:
+        late = slot - book.pool[SLOTS_FIRST]
+        if book.late[late, VISIBLE_FROM] > view:
+            return False
+        life = book.late[late, INCARNATION_OF]
+    return bool(view < evicted_at[book.slots[slot, GATEWAY], life])
+
+
+def route(
+    frames: Any, begin: int, count: int, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any, per_target: Any, keys: Any, warmup: int,
+    hop: int, evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
+) -> int:  # fmt: skip
+    """Route the frames begin .. count until `out` is full; returns the first frame not routed. sent[0]: frames written so far.
+
+    A cached entry older than `cache` is read again from the store, which takes `store_delay` but not the router's processor: look-ups of
+    waiting messages overlap, and the order of messages stays.
+    """
+    for f in range(begin, count):
+        at = frames[f, 0]
+        router = frames[f, 2]
+        message = frames[f, 3]
+        row = message - log.base[0]
+        channel = log.rows[row, CHANNEL]
+        ready = at
+        view = refreshed_at[channel]
+        stale = view < 0 or at >= view + cache
+        if stale:
+            view = at
+            ready = at + store_delay
+        targets = 0
+        s = next_slot(channel, -1, book)
+        while s >= 0:
+            if visible(s, view, book, evicted_at):
+                targets += 1
+            s = next_slot(channel, s, book)
+        if sent[0] + targets > len(out):
+            return f
+        if stale:
+            refreshed_at[channel] = view
+            tally.counters[LOOKUPS] += 1
+        begins = max(ready, free_at[router])
+        spent = draw(work, word(keys[0], message, 0))
+        n = sent[0]
+        s = next_slot(channel, -1, book)
+        while s >= 0:
+            if visible(s, view, book, evicted_at):
+                spent += draw(per_target, word(keys[1], message, book.slots[s, GATEWAY]))
+                out[n, 0] = begins + spent + hop
+                out[n, 1] = (14 << 56) | message
+                out[n, 2] = book.slots[s, GATEWAY]
+                out[n, 3] = message
+                out[n, 4] = s
+                n += 1
+            s = next_slot(channel, s, book)
+        sent[0] = n
+        done = begins + spent
+        free_at[router] = done
+        busy[router] += spent
+        log.rows[row, ROUTED_AT] = done
+        tally.counters[SENT] += targets
+        tally.counters[SERVED] += 1
+        tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
+        tally.counters[WORK] += spent
+        if log.rows[row, PUBLISHED_AT] >= warmup:
+            tally.stages[STAGE_FANOUT, bin_of(done - max(log.rows[row, VISIBLE_AT], log.rows[row, SAVED_AT]))] += 1
+    return count

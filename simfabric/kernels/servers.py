@@ -1,0 +1,29 @@
+"""Servers: first come, first served, one number per server (Lindley 1952: start = max(at, free), free = start + work)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simfabric.chance import draw, word
+
+
+def free_first(free_at: Any, first: int, count: int) -> int:
+    """The server among `count` from `first` on that is free first; ties go to the lowest."""
+    best = first
+    for s in range(first + 1, first + count):
+        if free_at[s] < free_at[best]:
+            best = s
+    return best
+
+
+def handshakes(frames: Any, count: int, free_at: Any, law: Any, key: int, client: Any, done: Any, counters: Any) -> None:
+    """TLS handshakes at the balancer: one queue, all servers. counters: [0] served, [1] sum of arrivals, [2] work [ns]."""
+    for f in range(count):
+        at = frames[f, 0]
+        server = free_first(free_at, 0, len(free_at))
+        work = draw(law, word(key, client[frames[f, 3]], at))
+        done[f] = max(at, free_at[server]) + work
+        free_at[server] = done[f]
+        counters[0] += 1
+        counters[1] = (counters[1] + at) & 4611686018427387903
+        counters[2] += work

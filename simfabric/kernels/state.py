@@ -1,0 +1,130 @@
+"""State that several kernels share: named bundles of arrays, and the names of their columns.
+
+A bundle is a NamedTuple, so that plain and compiled kernels read `crowd.link[seat, BREAKS_AT]` alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+# A seat is the place of one client in the columns; seats of one gateway are neighbours at the start.
+LINK_FREE_AT, BREAKS_AT, DELAY, PACE = 0, 1, 2, 3  # Columns of a link; PACE = nanoseconds per byte << 8 | region.
+
+
+class Crowd(NamedTuple):
+    """The clients, by seat."""
+
+    link: Any  # int64[seats, 4]: when the downlink is free [ns], when the connection breaks [ns], one-way delay [ns], pace.
+    client: Any  # int32[seats]: the client that sits here, the name by which its draws are addressed.
+    home: Any  # int32[seats]: the gateway that holds the connection, -1 = none. Gateways' truth.
+    subscribed: Any  # int8[seats]: 1 when a gateway has the seat's subscriptions in its book.
+    belief: Any  # int64[seats]: the life (gateway and incarnation) that the client believes to be connected to, -1 = none.
+    broke_at: Any  # int64[seats]: when the client lost its connection [ns], or when it first dialled.
+    attempt: Any  # int32[seats]: dials since the last connection.
+    dials: Any  # int32[seats]: dials ever: the address of their chance.
+    cookie: Any  # int32[seats]: the gateway of the last connection, -1 = none.
+    start: Any  # int64[seats + 1]: where the seat's subscriptions begin.
+    channels: Any  # int32[subscriptions]: the channel of each.
+    members: Any  # int32[channels]: subscribers of each channel, connected or not.
+    resume_cursor: Any  # int32[subscriptions]: the cursor with which an absent client will resume.
+    resume_message: Any  # int64[subscriptions]: the last message of the channel when the log answered; -1 = none.
+    held_first: Any  # int32[subscriptions]: first sequence of the live messages held while catching up, 0 = none.
+    held_last: Any  # int64[subscriptions]: the last message of that unbroken run.
+
+
+# Columns of a slot, of a late slot, and of the pool's counters: see kernels/subscriptions.py.
+GATEWAY, START, SIZE, CAPACITY = 0, 1, 2, 3
+NEXT, INCARNATION_OF, VISIBLE_FROM = 0, 1, 2
+POOL_NEXT, SLOTS_USED, SLOTS_FIRST = 0, 1, 2
+
+
+class Book(NamedTuple):
+    """The subscriptions of all gateways: slots of rows."""
+
+    slots: Any  # int32[slots, 4]
+    rows_seat: Any  # int32[rows]
+    rows_cursor: Any  # int32[rows]
+    channel_first: Any  # int32[channels + 1]: the first slots of each channel.
+    channel_more: Any  # int32[channels]: the newest late slot of each channel, -1 = none.
+    late: Any  # int64[late slots, 3]
+    pool: Any  # int64[3]
+
+
+# Columns of a message and its fates: see kernels/log.py.
+PUBLISHED_AT, CHANNEL, PUBLISHER, BYTES, SEQUENCE, PREVIOUS, RECEIVED_AT, SAVED_AT, APPENDED_AT, VISIBLE_AT, ROUTED_AT, FATE = range(12)
+MESSAGE_COLUMNS = 12
+UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE = range(5)
+
+
+class Log(NamedTuple):
+    """Messages, one row each, and the log of every channel as a chain through them."""
+
+    rows: Any  # int64[messages, 12]
+    base: Any  # int64[1]: the message of row 0.
+    head_message: Any  # int64[channels]: the last message of each channel, -1 = none.
+    head_sequence: Any  # int64[channels]: its sequence, 0 = none.
+
+
+ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES = range(7)  # Columns of a node.
+NODE_COLUMNS = 8
+# Settings of the gateways.
+CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, PATTERN = range(12)
+KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH = range(6)
+PAUSE_AT, PAUSE_NUMBER, PAUSE_UNTIL = 0, 1, 2  # Columns of a core's pauses.
+
+
+class Nodes(NamedTuple):
+    """The gateways and their cores."""
+
+    settings: Any  # int64[12]
+    keys: Any  # int64[6]: keys of chance.
+    state: Any  # int64[gateways, 8]
+    free_at: Any  # int64[gateways * cores]: when a core is next idle [ns].
+    busy: Any  # int64[gateways]: work given so far [ns].
+    pauses: Any  # int64[gateways * cores, 3]: next pause [ns], its number, end of the last one [ns].
+    handshake: Any  # Laws as float64 tables.
+    subscribe: Any
+    frame_in: Any
+    delivery: Any
+    pause_every: Any
+    pause_length: Any
+
+
+class Outs(NamedTuple):
+    """Where a gateway's frames go: to storage or bus, to clients, to the log."""
+
+    up: Any
+    down: Any
+    ask: Any
+    sent: Any  # int64[4]: frames written so far to each; then 1 when the book is what lacks room.
+
+
+# Counters of facts.
+(
+    LIVE, DUPLICATE, HELD, GAPPED, CUT, OVERFLOWN, EXPECTED, STALE, WASTED, LOST_PUBLICATIONS, LOST_OBLIGATIONS, REPLAYED_COUNT,
+    ACCEPTED, TURNED_AWAY, RECOVERED, SERVED, SERVED_AT, WORK, FILLS, DELAY_SUM, EXPIRED,
+) = range(21)  # fmt: skip
+COUNTERS = 24
+# Histograms of stages.
+STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT = range(9)
+STAGE_NAMES = ("gateway_in", "gateway_wait", "catch_up", "recovery", "connect", "ack", "storage", "bus", "fanout")
+STAGES = 9
+
+
+class Tally(NamedTuple):
+    """What one worker counted; tallies add up."""
+
+    counters: Any  # int64[24]
+    delays: Any  # int64[2 * regions, BINS]: delivery delays of messages published before and after the warm-up, per region.
+    stages: Any  # int64[9, BINS]
+    digest: Any  # uint64[1]: sum of the hashes of all deliveries.
+
+
+LIFE = 1024  # life = gateway * LIFE + incarnation.
+WIDE = 4294967296  # Two numbers below 2^31 in one: high * WIDE + low.
+LOW = 4294967295
+
+
+def life_of(gateway: int, incarnation: int) -> int:
+    """A gateway and its incarnation in one number."""
+    return gateway * 1024 + incarnation

@@ -1,0 +1,239 @@
+"""Subscriptions: the map channel -> connections of every gateway, as rows that lie together.
+
+A slot is one channel on one gateway: a block of rows with slack, one row per subscriber. Slots of one channel have neighbouring numbers
+(their order is by gateway), rows of one gateway lie in one region, so a fan-out walks memory forwards. A slot that is full moves to a
+block twice as large; a gateway that dies leaves its slots behind, empty. Nothing is rebuilt when one client moves.
+
+A row is (seat, cursor). The cursor is the last sequence that the client has of this channel; a cursor c < 0 means that the client is
+catching up from -(c + 1) and waits for the log.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simfabric.chance import uniform
+from simfabric.kernels.state import CAPACITY, GATEWAY, INCARNATION_OF, NEXT, POOL_NEXT, SIZE, SLOTS_FIRST, SLOTS_USED, START, VISIBLE_FROM, Book, Crowd
+from simfabric.policies.popularity import find
+
+
+def draw_channels(
+    client_of_seat: Any, step: int, given_offset: Any, given_members: Any, clients: int, count: int, cumulative: Any, guide: Any, key: int, start: Any, channels: Any
+) -> int:  # fmt: skip
+    """Fill `channels` [CSR by seat] with the distinct channels of every seat: the given ones it is a member of, then `count` by popularity.
+
+    Client x is a member of given channel j if (x * step + offset_j) mod clients < members_j: exactly members_j clients, spread evenly.
+    Returns the number of subscriptions; with `channels` of length 0 it only counts.
+    """
+    total = 0
+    given = len(given_offset)
+    ordinary = len(cumulative)
+    for seat in range(len(client_of_seat)):
+        client = client_of_seat[seat]
+        start[seat] = total
+        for j in range(given):
+            if (client * step + given_offset[j]) % clients < given_members[j]:
+                if len(channels):
+                    channels[total] = j
+                total += 1
+        if len(channels) == 0:
+            total += count
+            continue
+        base = total
+        n = 0
+        while total < base + count:
+            channel = given + find(cumulative, guide, uniform(key, client, n)) if n < 64 + 8 * count else given + (n + client) % ordinary
+            n += 1
+            known = False
+            for i in range(base, total):
+                if channels[i] == channel:
+                    known = True
+                    break
+            if not known:
+                channels[total] = channel
+                total += 1
+    start[len(client_of_seat)] = total
+    return total
+
+
+def count_members(channels: Any, members: Any) -> None:
+    """Members of each channel."""
+    for i in range(len(channels)):
+        members[channels[i]] += 1
+
+
+def group_by_channel(start: Any, channels: Any, place: Any, seats: Any) -> None:
+    """Write the seats of every channel together, in seat order; place[c] is where channel c's block begins and ends as its end."""
+    for seat in range(len(start) - 1):
+        for i in range(start[seat], start[seat + 1]):
+            c = channels[i]
+            seats[place[c]] = seat
+            place[c] += 1
+
+
+def count_slots(members: Any, seats: Any, home: Any, channel_first: Any, rows_of_gateway: Any) -> int:
+    """Number of slots, where each channel's slots begin, and the rows that each gateway needs; seats with home < 0 are away."""
+    slots = 0
+    i = 0
+    for c in range(len(members)):
+        channel_first[c] = slots
+        last = -1
+        for _ in range(members[c]):
+            g = home[seats[i]]
+            i += 1
+            if g < 0:
+                continue
+            rows_of_gateway[g] += 1
+            if g != last:
+                slots += 1
+                last = g
+    channel_first[len(members)] = slots
+    return slots
+
+
+def fill_slots(members: Any, seats: Any, home: Any, place: Any, slots: Any, rows_seat: Any) -> None:
+    """Lay out the slots; place[g] is the first free row of gateway g's region. Seats of one gateway must be neighbours."""
+    s = -1
+    i = 0
+    for c in range(len(members)):
+        last = -1
+        for _ in range(members[c]):
+            seat = seats[i]
+            g = home[seat]
+            i += 1
+            if g < 0:
+                continue
+            row = place[g]
+            place[g] = row + 1
+            if g != last:
+                s += 1
+                slots[s, GATEWAY] = g
+                slots[s, START] = row
+                last = g
+            slots[s, SIZE] += 1
+            slots[s, CAPACITY] += 1
+            rows_seat[row] = seat
+
+
+def find_slot(channel: int, gateway: int, incarnation: int, book: Book) -> int:
+    """The slot of a channel on this life of a gateway, or -1: by bisection among the first ones, then along the chain of late ones."""
+    if incarnation == 0:
+        low = book.channel_first[channel]
+        high = book.channel_first[channel + 1]
+        while low < high:
+            middle = (low + high) >> 1
+            if book.slots[middle, GATEWAY] < gateway:
+                low = middle + 1
+            else:
+                high = middle
+        if low < book.channel_first[channel + 1] and book.slots[low, GATEWAY] == gateway:
+            return int(low)
+    s = book.channel_more[channel]
+    while s >= 0:
+        late = s - book.pool[SLOTS_FIRST]
+        if book.slots[s, GATEWAY] == gateway and book.late[late, INCARNATION_OF] == incarnation:
+            return int(s)
+        s = book.late[late, NEXT]
+    return -1
+
+
+def next_slot(channel: int, s: int, book: Book) -> int:
+    """The slot of this channel after slot `s` (-1: the first one); -1 after the last. Dead and empty ones are among them."""
+    first = book.channel_first[channel]
+    last = book.channel_first[channel + 1] - 1
+    if s < 0:
+        return int(first) if first <= last else int(book.channel_more[channel])
+    if s >= book.pool[SLOTS_FIRST]:
+        return int(book.late[s - book.pool[SLOTS_FIRST], NEXT])
+    return s + 1 if s < last else int(book.channel_more[channel])
+
+
+def rows_needed(seat: int, gateway: int, incarnation: int, book: Book, crowd: Crowd) -> int:
+    """Rows that the pool must still have free before this seat may subscribe here (an upper bound)."""
+    need = 0
+    for i in range(crowd.start[seat], crowd.start[seat + 1]):
+        s = find_slot(crowd.channels[i], gateway, incarnation, book)
+        if s < 0:
+            need += 4
+        elif book.slots[s, SIZE] == book.slots[s, CAPACITY]:
+            need += 2 * book.slots[s, CAPACITY] + 4
+    return need
+
+
+def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: int, visible_from: int, book: Book) -> int:
+    """Add one subscriber; the caller has seen to room. A new slot is visible to routers from `visible_from` on. Returns the slot."""
+    s = find_slot(channel, gateway, incarnation, book)
+    if s < 0:
+        s = book.pool[SLOTS_USED]
+        book.pool[SLOTS_USED] = s + 1
+        book.slots[s, GATEWAY] = gateway
+        book.slots[s, START] = book.pool[POOL_NEXT]
+        book.slots[s, SIZE] = 0
+        book.slots[s, CAPACITY] = 4
+        book.pool[POOL_NEXT] += 4
+        late = s - book.pool[SLOTS_FIRST]
+        book.late[late, NEXT] = book.channel_more[channel]
+        book.late[late, INCARNATION_OF] = incarnation
+        book.late[late, VISIBLE_FROM] = visible_from
+        book.channel_more[channel] = s
+    elif book.slots[s, SIZE] == book.slots[s, CAPACITY]:
+        old = book.slots[s, START]
+        new = book.pool[POOL_NEXT]
+        for r in range(book.slots[s, SIZE]):
+            book.rows_seat[new + r] = book.rows_seat[old + r]
+            book.rows_cursor[new + r] = book.rows_cursor[old + r]
+        book.slots[s, START] = new
+        book.slots[s, CAPACITY] = 2 * book.slots[s, CAPACITY] + 4
+        book.pool[POOL_NEXT] = new + book.slots[s, CAPACITY]
+    r = book.slots[s, START] + book.slots[s, SIZE]
+    book.rows_seat[r] = seat
+    book.rows_cursor[r] = cursor
+    book.slots[s, SIZE] += 1
+    return int(s)
+
+
+def collect_gateway(gateway: int, book: Book, crowd: Crowd) -> int:
+    """A gateway died: hand every cursor back to its client, empty the slots, and count the rows."""
+    rows = 0
+    for c in range(len(book.channel_more)):
+        s = next_slot(c, -1, book)
+        while s >= 0:
+            if book.slots[s, GATEWAY] == gateway and book.slots[s, SIZE] > 0:
+                for r in range(book.slots[s, START], book.slots[s, START] + book.slots[s, SIZE]):
+                    seat = book.rows_seat[r]
+                    cursor = book.rows_cursor[r]
+                    rows += 1
+                    for i in range(crowd.start[seat], crowd.start[seat + 1]):
+                        if crowd.channels[i] == c:
+                            crowd.resume_cursor[i] = cursor if cursor >= 0 else -(cursor + 1)
+                            break
+                book.slots[s, SIZE] = 0
+            s = next_slot(c, s, book)
+    return rows
+
+
+def undelivered(head_sequence: Any, book: Book, totals: Any) -> None:
+    """totals: [0] messages that connected subscribers do not have yet, [1] those of rows that are catching up, [2] rows, [3] sum of cursors."""
+    for c in range(len(book.channel_more)):
+        head = head_sequence[c]
+        s = next_slot(c, -1, book)
+        while s >= 0:
+            for r in range(book.slots[s, START], book.slots[s, START] + book.slots[s, SIZE]):
+                cursor = book.rows_cursor[r]
+                if cursor < 0:
+                    cursor = -(cursor + 1)
+                    totals[1] += head - cursor
+                totals[0] += head - cursor
+                totals[2] += 1
+                totals[3] += cursor
+            s = next_slot(c, s, book)
+
+
+def undelivered_away(head_sequence: Any, subscribed: Any, crowd: Crowd, totals: Any) -> None:
+    """The same for the seats that no gateway has in its book: [0] messages that they do not have yet, [2] subscriptions, [3] sum of cursors."""
+    for seat in range(len(subscribed)):
+        if subscribed[seat] == 0:
+            for i in range(crowd.start[seat], crowd.start[seat + 1]):
+                totals[0] += head_sequence[crowd.channels[i]] - crowd.resume_cursor[i]
+                totals[2] += 1
+                totals[3] += crowd.resume_cursor[i]
