@@ -7,6 +7,7 @@ the result, and a test says so. numba is imported here only, and only when a run
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import os
@@ -78,7 +79,7 @@ def chosen(kernel: Callable[..., Any], by_numba: bool) -> Callable[..., Any]:
 
 
 def _names(code: types.CodeType) -> set[str]:
-    names = set(code.co_names)
+    names = {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             names |= _names(constant)

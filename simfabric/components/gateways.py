@@ -80,6 +80,12 @@ class Worker:
         self.up, self.down, self.ask = Outbox(), Outbox(), Outbox()
         self.sent = np.zeros(4, np.int64)
 
+    def grow_trail(self) -> None:
+        """Twice the room for the history of deliveries."""
+        trail = np.zeros((2 * len(self.tally.trail), 3), np.int64)
+        trail[: len(self.tally.trail)] = self.tally.trail
+        self.tally = self.tally._replace(trail=trail)
+
 
 class Gateways(Component):
     """All gateways of the fabric; see the module."""
@@ -116,6 +122,18 @@ class Gateways(Component):
             self.ask.inbox.put(worker.ask.frames, int(worker.sent[2]))
             worker.sent[:] = 0
 
+    def keep_trail(self) -> None:
+        """From now on, note every delivery; for small runs."""
+        for worker in self.workers:
+            worker.tally = worker.tally._replace(trail=np.zeros((4096, 3), np.int64))
+
+    def trail(self) -> Array:
+        """Every delivery so far: int64[n, 3] of message, client and arrival [ns], by arrival, message and client."""
+        parts = [worker.tally.trail[: int(worker.tally.trailed[0])] for worker in self.workers]
+        trail = np.concatenate(parts)
+        trail[:, 1] = self.columns.crowd.client[trail[:, 1]]
+        return trail[np.lexsort((trail[:, 1], trail[:, 0], trail[:, 2]))]
+
     def die(self, gateway: int) -> Array:
         """The node dies now; returns the seats that it held. Their cursors go back to their clients."""
         state, crowd = self.nodes.state, self.columns.crowd
@@ -145,9 +163,11 @@ class Gateways(Component):
             if done < last:
                 up, down = worker.up.reserve(2 * len(up)), worker.down.reserve(2 * len(down))
                 ask = worker.ask.reserve(2 * len(ask))
-                if worker.sent[3]:
+                if worker.sent[3] == 1:
                     columns.grow_book()
-                    worker.sent[3] = 0
+                elif worker.sent[3] == 2:
+                    worker.grow_trail()
+                worker.sent[3] = 0
             first = done
 
     def _only_traffic(self, frames: Array, count: int) -> bool:

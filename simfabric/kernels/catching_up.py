@@ -39,6 +39,15 @@ def row_of(seat: int, slot: int, book: Book) -> int:
     return r if r >= first else -1
 
 
+def leave_trail(message: int, seat: int, arrives: int, tally: Tally) -> None:
+    """Note one delivery."""
+    n = tally.trailed[0]
+    tally.trail[n, 0] = message
+    tally.trail[n, 1] = seat
+    tally.trail[n, 2] = arrives
+    tally.trailed[0] = n + 1
+
+
 def release(i: int, seat: int, channel: int, last: int, arrives: int, gateway: int, incarnation: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally) -> int:
     """Deliver the log's range up to message `last`, then the held run if it follows without a hole. Returns the messages delivered."""
     slot = find_slot(channel, gateway, incarnation, book)
@@ -57,6 +66,8 @@ def release(i: int, seat: int, channel: int, last: int, arrives: int, gateway: i
     while last >= base and log.rows[last - base, SEQUENCE] > cursor:
         name = mixed((to_word(last) * GOLDEN) & MASK)
         tally.digest[0] = (tally.digest[0] + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
+        if tally.trailed[0] < len(tally.trail):
+            leave_trail(last, seat, arrives, tally)
         delay = arrives - log.rows[last - base, PUBLISHED_AT]
         tally.counters[DELAY_SUM] += delay
         if log.rows[last - base, PUBLISHED_AT] >= warmup:

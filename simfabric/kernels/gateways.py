@@ -10,7 +10,7 @@ from typing import Any
 
 from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, to_word
-from simfabric.kernels.catching_up import caught_up, filled, hold
+from simfabric.kernels.catching_up import caught_up, filled, hold, leave_trail
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.state import (
     ACCEPTED, ALIVE, ASK_DELAY, ASK_ROWS, BREAKS_AT, BUFFER, BYTE_COST, BYTES, CHANNEL, CORES, CUT, DELAY, DELAY_SUM, DIES_AT, DUPLICATE, EXPECTED,
@@ -74,6 +74,7 @@ def fan_out(message: int, row: int, core: int, now: int, slot: int, region_base:
     mark = tally.digest[0]
     buffer = nodes.settings[BUFFER]
     pause_at = nodes.pauses[core, PAUSE_AT]
+    trailing = len(tally.trail) > 0
     live = 0
     delay_sum = 0
     first = book.slots[slot, START]
@@ -103,6 +104,8 @@ def fan_out(message: int, row: int, core: int, now: int, slot: int, region_base:
             delay = arrives - published
             delay_sum += delay
             tally.delays[region_base + (pace & 255), bin_of(delay)] += 1
+            if trailing:
+                leave_trail(message, seat, arrives, tally)
             mark = (mark + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
         elif cursor < 0:
             tally.counters[HELD] += 1
@@ -138,7 +141,7 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
         at = frames[f, 0]
         kind = frames[f, 1] >> 56
         gateway = frames[f, 2]
-        if not has_room(kind, frames[f, 3], frames[f, 4], gateway, nodes, book, crowd, log, outs):
+        if not has_room(kind, frames[f, 3], frames[f, 4], gateway, nodes, book, crowd, log, outs, tally):
             return f
         tally.counters[SERVED] += 1
         tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
@@ -158,7 +161,7 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
     return count
 
 
-def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs) -> bool:
+def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> bool:
     """Whether everything that this frame may send or store has room."""
     if kind == 13:
         return bool(outs.sent[0] < len(outs.up))
@@ -169,7 +172,12 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         if slot < 0:
             channel = log.rows[item - log.base[0], CHANNEL]
             slot = find_slot(channel, gateway, nodes.state[gateway, INCARNATION], book)
-        return bool(slot < 0 or outs.sent[2] + book.slots[slot, SIZE] <= len(outs.ask))
+        if slot < 0:
+            return True
+        if len(tally.trail) > 0 and tally.trailed[0] + book.slots[slot, SIZE] > len(tally.trail):
+            outs.sent[3] = 2
+            return False
+        return bool(outs.sent[2] + book.slots[slot, SIZE] <= len(outs.ask))
     if kind == 7:
         subscriptions = crowd.start[item + 1] - crowd.start[item]
         need = rows_needed(item, gateway, nodes.state[gateway, INCARNATION], book, crowd)

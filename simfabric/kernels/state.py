@@ -118,6 +118,8 @@ class Tally(NamedTuple):
     delays: Any  # int64[2 * regions, BINS]: delivery delays of messages published before and after the warm-up, per region.
     stages: Any  # int64[9, BINS]
     digest: Any  # uint64[1]: sum of the hashes of all deliveries.
+    trail: Any  # int64[.., 3]: message, seat and arrival of every delivery, when a history is asked for; else int64[0, 3].
+    trailed: Any  # int64[1]: deliveries on the trail.
 
 
 LIFE = 1024  # life = gateway * LIFE + incarnation.

@@ -12,7 +12,14 @@ from simfabric.kernels.state import COUNTERS, STAGES, Tally
 
 def new_tally(regions: int) -> Tally:
     """A tally with nothing in it; one that counts no deliveries has no regions."""
-    return Tally(np.zeros(COUNTERS, np.int64), np.zeros((2 * regions, BINS), np.int64), np.zeros((STAGES, BINS), np.int64), np.zeros(1, np.uint64))
+    return Tally(
+        np.zeros(COUNTERS, np.int64),
+        np.zeros((2 * regions, BINS), np.int64),
+        np.zeros((STAGES, BINS), np.int64),
+        np.zeros(1, np.uint64),
+        np.zeros((0, 3), np.int64),
+        np.zeros(1, np.int64),
+    )
 
 
 def merged(tallies: Sequence[Tally]) -> Tally:
