@@ -15,6 +15,8 @@ from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Brokers, Consumers, Producers, partitions_of_channels
 from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
+from simfabric.components.component import Component
+from simfabric.components.conductor import Conductor
 from simfabric.components.faults import Death, Faults, deaths
 from simfabric.components.gateways import Gateways
 from simfabric.components.publishers import Publishers
@@ -23,7 +25,7 @@ from simfabric.components.routers import Routers
 from simfabric.components.storage import Storage
 from simfabric.kernels.state import ALIVE, INCARNATION
 from simfabric.topology import Topology
-from simfabric.world import Component, Conductor, World
+from simfabric.world import World
 
 
 class Fabric:
@@ -50,7 +52,11 @@ class Fabric:
             self.brokers = Brokers(world, columns)
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())
-        self.routers = Routers(world, columns, 2 + max((sum(d.gateway == death.gateway for d in planned) for death in planned), default=0)) if pattern != "broadcast" else None
+        self.routers = (
+            Routers(world, columns, 2 + max((sum(d.gateway == death.gateway for d in planned) for death in planned), default=0))
+            if pattern != "broadcast"
+            else None
+        )
         self.replay = Replay(world, columns)
         self._wire()
         self._hear()

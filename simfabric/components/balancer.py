@@ -17,12 +17,14 @@ import numpy as np
 
 from simfabric.chance import below
 from simfabric.components.columns import Columns, Identities
+from simfabric.components.component import Component
 from simfabric.kernels import servers
 from simfabric.kernels.frames import HANDSHAKE, KIND_SHIFT, REFUSED
+from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import DELAY
 from simfabric.policies.balancing import BALANCING, Balancing, Dials, Pool
 from simfabric.topology.edge import Balancer as BalancerConfig
-from simfabric.world import Array, Component, Outbox, World
+from simfabric.world import Array, World
 
 
 def policy_of(config: BalancerConfig) -> Balancing:

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from simfabric.components.columns import Columns
+from simfabric.components.component import Component
 from simfabric.components.gateways import Gateways
 from simfabric.kernels import bus as kernels
 from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER
+from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import BYTES, INCARNATION
 from simfabric.kernels.tallying import new_tally
 from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
-from simfabric.world import Array, Component, Outbox, World
+from simfabric.world import Array, World
 
 ACKS = {"none": 0, "leader": 1, "all": 2}
 

@@ -15,11 +15,13 @@ import numpy as np
 
 from simfabric.chance import uniform
 from simfabric.components.columns import Columns
+from simfabric.components.component import Component
 from simfabric.kernels import clients as kernels
 from simfabric.kernels.frames import DIAL, KIND_SHIFT, NOTICE, WIDTH
+from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import DELAY, LIFE
 from simfabric.kernels.tallying import new_tally
-from simfabric.world import Array, Component, Outbox, World
+from simfabric.world import Array, World
 
 
 class Clients(Component):

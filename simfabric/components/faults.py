@@ -53,7 +53,14 @@ class Faults:
     """Carries out the deaths of a run; see the module."""
 
     def __init__(
-        self, world: World, planned: Sequence[Death], gateways: Gateways, clients: Clients, balancer: Balancer, routers: Routers | None, consumers: Consumers | None
+        self,
+        world: World,
+        planned: Sequence[Death],
+        gateways: Gateways,
+        clients: Clients,
+        balancer: Balancer,
+        routers: Routers | None,
+        consumers: Consumers | None,
     ) -> None:
         self.world = world
         self.gateways = gateways

@@ -19,15 +19,40 @@ import numpy as np
 
 from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
+from simfabric.components.component import Component
 from simfabric.kernels import gateways as kernels
 from simfabric.kernels.frames import KIND_SHIFT, NEVER, PUBLISH
+from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
-    ALIVE, ASK_DELAY, ASK_ROWS, BUFFER, BYTE_COST, CORES, DIES_AT, INCARNATION, KEY_DELIVERY, KEY_FRAME, KEY_HANDSHAKE, KEY_PAUSE_EVERY,
-    KEY_PAUSE_LENGTH, KEY_SUBSCRIBE, LIMIT, NODE_COLUMNS, OPEN, PAUSE_AT, SHARED, STORE_DELAY, UP_DELAY, UP_ROWS, WARMUP, Nodes, Outs,
+    ALIVE,
+    ASK_DELAY,
+    ASK_ROWS,
+    BUFFER,
+    BYTE_COST,
+    CORES,
+    DIES_AT,
+    INCARNATION,
+    KEY_DELIVERY,
+    KEY_FRAME,
+    KEY_HANDSHAKE,
+    KEY_PAUSE_EVERY,
+    KEY_PAUSE_LENGTH,
+    KEY_SUBSCRIBE,
+    LIMIT,
+    NODE_COLUMNS,
+    OPEN,
+    PAUSE_AT,
+    SHARED,
+    STORE_DELAY,
+    UP_DELAY,
+    UP_ROWS,
+    WARMUP,
+    Nodes,
+    Outs,
 )  # fmt: skip
 from simfabric.kernels.subscriptions import collect_gateway
 from simfabric.kernels.tallying import new_tally
-from simfabric.world import Array, Component, Outbox, World
+from simfabric.world import Array, World
 
 WORTH_A_THREAD = 2000  # Frames in a step below which a second thread does not repay its dispatch.
 
@@ -179,4 +204,3 @@ class Gateways(Component):
         starts = self.inbox.starts
         wanted = [count * w // len(self.workers) for w in range(1, len(self.workers))]
         return [0, *(int(starts[np.searchsorted(starts, want)]) for want in wanted), count]
-

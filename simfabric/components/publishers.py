@@ -21,13 +21,14 @@ import numpy as np
 
 from simfabric.chance import Law, below, uniform
 from simfabric.components.columns import Columns
+from simfabric.components.component import Component
 from simfabric.errors import Problem, TopologyError
 from simfabric.kernels import draws
 from simfabric.kernels.frames import KIND_SHIFT, NEVER, PUBLICATION, PUBLISH, WIDTH
 from simfabric.kernels.tallying import new_tally
 from simfabric.policies import popularity
 from simfabric.topology.traffic import Source
-from simfabric.world import SECOND, Array, Component, World
+from simfabric.world import SECOND, Array, World
 
 STRETCH = 250_000_000  # Publications are made for so long at a time [ns].
 BLOCK = 4096  # Candidates drawn at a time at most.
@@ -189,7 +190,9 @@ def trace_rows(topology: Any, source: Source) -> Array:
                     raise ValueError
             except (ValueError, OverflowError):
                 cure = f"at_s in seconds, channel a given name or a number below {channels}, client a number below {topology.clients.count} or empty"
-                problems.append(Problem(f"{source.file}:{number}:1", f"traffic.{source.name}.file", str(list(row.values()))[:80], "a row of a trace must be readable", cure))
+                problems.append(
+                    Problem(f"{source.file}:{number}:1", f"traffic.{source.name}.file", str(list(row.values()))[:80], "a row of a trace must be readable", cure)
+                )
                 continue
             rows.append((at, channel, client, size))
     if problems:

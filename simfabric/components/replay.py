@@ -12,8 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from simfabric.components.columns import Columns
+from simfabric.components.component import Component
 from simfabric.kernels import log as kernels
-from simfabric.world import Component, Outbox, World
+from simfabric.kernels.inbox import Outbox
+from simfabric.world import World
 
 
 class Replay(Component):

@@ -20,10 +20,12 @@ import numpy as np
 
 from simfabric.chance import below
 from simfabric.components.columns import Columns
+from simfabric.components.component import Component
 from simfabric.kernels import routing as kernels
 from simfabric.kernels.frames import NEVER
+from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.tallying import new_tally
-from simfabric.world import Component, Outbox, World
+from simfabric.world import World
 
 
 class Routers(Component):

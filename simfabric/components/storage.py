@@ -12,10 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from simfabric.components.columns import Columns
+from simfabric.components.component import Component
 from simfabric.components.gateways import Gateways
 from simfabric.kernels import storage as kernels
+from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.tallying import new_tally
-from simfabric.world import Component, Outbox, World
+from simfabric.world import World
 
 
 class Storage(Component):

@@ -9,8 +9,29 @@ from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.log import append
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.state import (
-    ALIVE, BYTES, CHANNEL, DIES_AT, FATE, INCARNATION, LIFE, LOST_AFTER_SAVE, LOST_OBLIGATIONS, LOST_PUBLICATIONS, PUBLISHED_AT, RECEIVED_AT, SAVED_AT,
-    SERVED, SERVED_AT, STAGE_ACK, STAGE_BUS, VISIBLE_AT, WORK, Crowd, Log, Nodes, Tally,
+    ALIVE,
+    BYTES,
+    CHANNEL,
+    DIES_AT,
+    FATE,
+    INCARNATION,
+    LIFE,
+    LOST_AFTER_SAVE,
+    LOST_OBLIGATIONS,
+    LOST_PUBLICATIONS,
+    PUBLISHED_AT,
+    RECEIVED_AT,
+    SAVED_AT,
+    SERVED,
+    SERVED_AT,
+    STAGE_ACK,
+    STAGE_BUS,
+    VISIBLE_AT,
+    WORK,
+    Crowd,
+    Log,
+    Nodes,
+    Tally,
 )  # fmt: skip
 
 OPENED_AT, BATCH_BYTES, LEADER, MARK = 0, 1, 2, 3  # Columns of an accumulator's open batch.

@@ -6,8 +6,26 @@ from simfabric.chance import GOLDEN, mixed
 from simfabric.compiling import MASK, to_word
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.state import (
-    BREAKS_AT, DELAY, DELAY_SUM, EXPIRED, FILLS, LOW, PREVIOUS, PUBLISHED_AT, RECOVERED, REPLAYED_COUNT, SEQUENCE, SIZE, STAGE_CATCH_UP,
-    STAGE_RECOVERY, START, WIDE, Book, Crowd, Log, Tally,
+    BREAKS_AT,
+    DELAY,
+    DELAY_SUM,
+    EXPIRED,
+    FILLS,
+    LOW,
+    PREVIOUS,
+    PUBLISHED_AT,
+    RECOVERED,
+    REPLAYED_COUNT,
+    SEQUENCE,
+    SIZE,
+    STAGE_CATCH_UP,
+    STAGE_RECOVERY,
+    START,
+    WIDE,
+    Book,
+    Crowd,
+    Log,
+    Tally,
 )  # fmt: skip
 from simfabric.kernels.subscriptions import find_slot
 
@@ -48,7 +66,9 @@ def leave_trail(message: int, seat: int, arrives: int, tally: Tally) -> None:
     tally.trailed[0] = n + 1
 
 
-def release(i: int, seat: int, channel: int, last: int, arrives: int, gateway: int, incarnation: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally) -> int:
+def release(
+    i: int, seat: int, channel: int, last: int, arrives: int, gateway: int, incarnation: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally
+) -> int:
     """Deliver the log's range up to message `last`, then the held run if it follows without a hole. Returns the messages delivered."""
     slot = find_slot(channel, gateway, incarnation, book)
     r = row_of(seat, slot, book) if slot >= 0 else -1

@@ -10,7 +10,18 @@ from typing import Any
 from simfabric.chance import uniform
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.state import (
-    CHANNEL, DELAY, FATE, LIFE, LOST_OBLIGATIONS, LOST_PUBLICATIONS, LOW, PUBLISHED_AT, PUBLISHER, SERVED, SERVED_AT, STAGE_CONNECT, UNSENT, Crowd, Log,
+    CHANNEL,
+    DELAY,
+    FATE,
+    LIFE,
+    LOW,
+    PUBLISHER,
+    SERVED,
+    SERVED_AT,
+    STAGE_CONNECT,
+    UNSENT,
+    Crowd,
+    Log,
     Tally,
 )  # fmt: skip
 from simfabric.protocol.rules import backoff

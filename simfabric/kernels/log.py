@@ -30,7 +30,19 @@ def head_at(channel: int, time: int, log: Log) -> int:
 
 
 def answer(
-    frames: Any, begin: int, count: int, free_at: Any, busy: Any, crowd: Crowd, log: Log, request: Any, per_message: Any, keys: Any, hop: int, out: Any, counters: Any
+    frames: Any,
+    begin: int,
+    count: int,
+    free_at: Any,
+    busy: Any,
+    crowd: Crowd,
+    log: Log,
+    request: Any,
+    per_message: Any,
+    keys: Any,
+    hop: int,
+    out: Any,
+    counters: Any,
 ) -> int:
     """The replay service: RESUME asks for all channels of a client, GAP for one. Each server is first come, first served.
 

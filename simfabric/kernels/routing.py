@@ -11,8 +11,24 @@ from typing import Any
 from simfabric.chance import draw, word
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.state import (
-    CHANNEL, GATEWAY, INCARNATION_OF, LIVE, PUBLISHED_AT, ROUTED_AT, SAVED_AT, SERVED, SERVED_AT, SLOTS_FIRST, STAGE_FANOUT, VISIBLE_AT, VISIBLE_FROM,
-    WASTED, WORK, Book, Log, Tally,
+    CHANNEL,
+    GATEWAY,
+    INCARNATION_OF,
+    LIVE,
+    PUBLISHED_AT,
+    ROUTED_AT,
+    SAVED_AT,
+    SERVED,
+    SERVED_AT,
+    SLOTS_FIRST,
+    STAGE_FANOUT,
+    VISIBLE_AT,
+    VISIBLE_FROM,
+    WASTED,
+    WORK,
+    Book,
+    Log,
+    Tally,
 )  # fmt: skip
 from simfabric.kernels.subscriptions import next_slot
 

@@ -8,12 +8,47 @@ from simfabric.chance import draw, word
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.log import append
 from simfabric.kernels.state import (
-    ALIVE, CHANNEL, DELAY, DIES_AT, FATE, INCARNATION, LIFE, LOST_AFTER_SAVE, LOST_OBLIGATIONS, LOST_PUBLICATIONS, PUBLISHED_AT, PUBLISHER, SAVED_AT,
-    SERVED, SERVED_AT, STAGE_ACK, STAGE_STORAGE, WORK, Crowd, Log, Nodes, Tally,
+    ALIVE,
+    CHANNEL,
+    DELAY,
+    DIES_AT,
+    FATE,
+    INCARNATION,
+    LIFE,
+    LOST_AFTER_SAVE,
+    LOST_OBLIGATIONS,
+    LOST_PUBLICATIONS,
+    PUBLISHED_AT,
+    PUBLISHER,
+    SAVED_AT,
+    SERVED,
+    SERVED_AT,
+    STAGE_ACK,
+    STAGE_STORAGE,
+    WORK,
+    Crowd,
+    Log,
+    Nodes,
+    Tally,
 )  # fmt: skip
 
 
-def persist(frames: Any, count: int, free_at: Any, busy: Any, law: Any, key: int, hop: int, logs: int, warmup: int, crowd: Crowd, log: Log, nodes: Nodes, out: Any, tally: Tally) -> int:
+def persist(
+    frames: Any,
+    count: int,
+    free_at: Any,
+    busy: Any,
+    law: Any,
+    key: int,
+    hop: int,
+    logs: int,
+    warmup: int,
+    crowd: Crowd,
+    log: Log,
+    nodes: Nodes,
+    out: Any,
+    tally: Tally,
+) -> int:
     """Serve the frames; `logs` = 1 when the storage itself is the log (no bus). Returns the frames written to `out`, for the bus or the routers."""
     sent = 0
     for f in range(count):
