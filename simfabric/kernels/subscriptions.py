@@ -170,6 +170,8 @@ def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: 
         book.slots[s, START] = book.pool[POOL_NEXT]
         book.slots[s, SIZE] = 0
         book.slots[s, CAPACITY] = 4
+        for r in range(book.pool[POOL_NEXT], book.pool[POOL_NEXT] + 4):
+            book.rows_seat[r] = -1
         book.pool[POOL_NEXT] += 4
         late = s - book.pool[SLOTS_FIRST]
         book.late[late, NEXT] = book.channel_more[channel]
@@ -182,8 +184,11 @@ def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: 
         for r in range(book.slots[s, SIZE]):
             book.rows_seat[new + r] = book.rows_seat[old + r]
             book.rows_cursor[new + r] = book.rows_cursor[old + r]
+            book.rows_seat[old + r] = -1
         book.slots[s, START] = new
         book.slots[s, CAPACITY] = 2 * book.slots[s, CAPACITY] + 4
+        for r in range(new + book.slots[s, SIZE], new + book.slots[s, CAPACITY]):
+            book.rows_seat[r] = -1
         book.pool[POOL_NEXT] = new + book.slots[s, CAPACITY]
     r = book.slots[s, START] + book.slots[s, SIZE]
     book.rows_seat[r] = seat
@@ -202,6 +207,7 @@ def collect_gateway(gateway: int, book: Book, crowd: Crowd) -> int:
                 for r in range(book.slots[s, START], book.slots[s, START] + book.slots[s, SIZE]):
                     seat = book.rows_seat[r]
                     cursor = book.rows_cursor[r]
+                    book.rows_seat[r] = -1
                     rows += 1
                     for i in range(crowd.start[seat], crowd.start[seat + 1]):
                         if crowd.channels[i] == c:
@@ -212,28 +218,23 @@ def collect_gateway(gateway: int, book: Book, crowd: Crowd) -> int:
     return rows
 
 
-def undelivered(head_sequence: Any, book: Book, totals: Any) -> None:
-    """totals: [0] messages that connected subscribers do not have yet, [1] those of rows that are catching up, [2] rows, [3] sum of cursors."""
-    for c in range(len(book.channel_more)):
-        head = head_sequence[c]
-        s = next_slot(c, -1, book)
-        while s >= 0:
-            for r in range(book.slots[s, START], book.slots[s, START] + book.slots[s, SIZE]):
-                cursor = book.rows_cursor[r]
-                if cursor < 0:
-                    cursor = -(cursor + 1)
-                    totals[1] += head - cursor
-                totals[0] += head - cursor
+def sum_cursors(rows_seat: Any, rows_cursor: Any, used: int, totals: Any) -> None:
+    """Over all rows that stand for a subscriber: totals[0] how many, [1] the sum of their cursors, [2] how many are catching up."""
+    for r in range(used):
+        if rows_seat[r] >= 0:
+            cursor = rows_cursor[r]
+            if cursor < 0:
+                cursor = -(cursor + 1)
                 totals[2] += 1
-                totals[3] += cursor
-            s = next_slot(c, s, book)
+            totals[0] += 1
+            totals[1] += cursor
 
 
-def undelivered_away(head_sequence: Any, subscribed: Any, crowd: Crowd, totals: Any) -> None:
-    """The same for the seats that no gateway has in its book: [0] messages that they do not have yet, [2] subscriptions, [3] sum of cursors."""
-    for seat in range(len(subscribed)):
-        if subscribed[seat] == 0:
+def undelivered_away(head_sequence: Any, crowd: Crowd, totals: Any) -> None:
+    """Over the seats that no gateway has in its book: totals[0] their subscriptions, [1] the sum of their cursors, [2] messages that they lack."""
+    for seat in range(len(crowd.subscribed)):
+        if crowd.subscribed[seat] == 0:
             for i in range(crowd.start[seat], crowd.start[seat + 1]):
-                totals[0] += head_sequence[crowd.channels[i]] - crowd.resume_cursor[i]
-                totals[2] += 1
-                totals[3] += crowd.resume_cursor[i]
+                totals[0] += 1
+                totals[1] += crowd.resume_cursor[i]
+                totals[2] += head_sequence[crowd.channels[i]] - crowd.resume_cursor[i]

@@ -1,0 +1,22 @@
+"""Laws: what every run must satisfy. Each is a small function of a checkpoint's facts; it never looks at live state.
+
+A law answers valid, invalid or unknown; what was not exercised is never valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simfabric.laws import connections, conservation, queues
+from simfabric.laws.verdict import Verdict, combined
+from simfabric.recorder import Checkpoint
+
+ALWAYS = (*conservation.LAWS, *connections.LAWS, *queues.LAWS)
+
+
+def judge(checkpoints: Sequence[Checkpoint]) -> tuple[Verdict, ...]:
+    """The verdict of every law that is always on, over all checkpoints: the first counter-example decides."""
+    return tuple(combined([law(checkpoint) for checkpoint in checkpoints]) for law in ALWAYS)
+
+
+__all__ = ["ALWAYS", "Verdict", "judge"]
