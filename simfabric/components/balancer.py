@@ -52,6 +52,7 @@ class Balancer(Component):
         self.open = np.zeros(gateways, np.int64)  # Connections that the balancer believes to be open.
         self.weight = np.ones(gateways)
         self.free_at = np.zeros(config.servers, np.int64)
+        self.busy = np.zeros(config.servers, np.int64)
         self.counters = np.zeros(3, np.int64)  # Dials served, sum of their arrivals, work [ns].
         self.picks = np.zeros(gateways, np.int64)
         self.columns: Columns
@@ -79,7 +80,7 @@ class Balancer(Component):
             return
         crowd = self.columns.crowd
         done = np.empty(count, np.int64)
-        self._handshakes(frames, count, self.free_at, self._law, self._key, crowd.client, done, self.counters)
+        self._handshakes(frames, count, self.free_at, self.busy, self._law, self._key, crowd.client, done, self.counters)
         seat = frames[:count, 3].copy()
         client = crowd.client[seat].astype(np.int64)
         number = client * 1024 + frames[:count, 4]

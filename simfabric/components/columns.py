@@ -178,6 +178,9 @@ class Columns:
         self.book = book_of(world, self.crowd, world.topology.gateways.count)
         channels = len(self.crowd.members)
         self.log = Log(np.zeros((1024, MESSAGE_COLUMNS), np.int64), np.zeros(1, np.int64), np.full(channels, -1, np.int64), np.zeros(channels, np.int64))
+        self.published = 0  # Messages published and taken out of the log since, and their obligations.
+        self.owed = 0
+        self.backend = [0, 0]  # Of them, those of back-end producers.
         self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
 
     def add_messages(self, at: Array, channel: Array, publisher: Array, size: Array) -> Array:
@@ -197,6 +200,25 @@ class Columns:
         block[:, FATE] = 0
         self.messages += count
         return np.arange(first, first + count, dtype=np.int64)
+
+    def retire(self, before: int, waiting: int) -> tuple[int, Array]:
+        """Take out the messages that were published before a time and are older than the first message that still waits somewhere.
+
+        Returns the number of the first one taken out, and their rows. What clients still lack of them has expired.
+        """
+        first = int(self.log.base[0])
+        rows = self.log.rows[: self.messages - first]
+        count = min(int(np.searchsorted(rows[:, PUBLISHED_AT], before)), max(0, waiting - first))
+        retired = rows[:count].copy()
+        real = retired[retired[:, FATE] != UNSENT]
+        backend = real[real[:, PUBLISHER] < 0]
+        self.published += len(real)
+        self.owed += int(self.crowd.members[real[:, CHANNEL]].sum())
+        self.backend[0] += len(backend)
+        self.backend[1] += int(self.crowd.members[backend[:, CHANNEL]].sum())
+        self.log.rows[: len(rows) - count] = rows[count:].copy()
+        self.log.base[0] = first + count
+        return first, retired
 
     def grow_book(self) -> None:
         """Twice the room for late slots and rows."""

@@ -46,15 +46,18 @@ class Conductor:
         if not self.exact:
             world.tolerance = self.window
 
-    def process(self, until: int, between: Callable[[], None] = lambda: None) -> Any:
-        """The SimPy process: run the columns up to the next control event, let it happen, go on. `between` is called after each round."""
+    def process(self, until: int, between: Callable[[], None] = lambda: None, stopped: Callable[[], bool] = lambda: False) -> Any:
+        """The SimPy process: run the columns up to the next control event, let it happen, go on, until the end or until `stopped` says so.
+
+        `between` is called after each round.
+        """
         env = self.world.env
         while True:
             now = int(env.now)
             if env.peek() <= now:  # Others have something to do at this very instant: they go first.
                 yield env.timeout(0)
                 continue
-            if now >= until:
+            if now >= until or stopped():
                 return
             upto = min(int(min(env.peek(), until)), until)
             self.advance(upto, between)
@@ -65,14 +68,12 @@ class Conductor:
         components = self.components
         while True:
             due = min(c.earliest() for c in components)
-            if due > (now := min(c.clock for c in components)):
+            if due >= upto:
                 for component in components:
-                    component.clock = max(component.clock, min(due, upto))
-                if due >= upto:
-                    for component in components:
-                        component.inbox.clock = upto
-                    return
-                now = due
+                    component.clock = component.inbox.clock = upto
+                return
+            for component in components:
+                component.clock = max(component.clock, due)
             for component in components:
                 end = min(component.clock + self.window, upto)
                 if self.exact:

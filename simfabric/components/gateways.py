@@ -47,6 +47,7 @@ from simfabric.kernels.state import (
     UP_DELAY,
     UP_ROWS,
     WARMUP,
+    WORK,
     Nodes,
     Outs,
 )  # fmt: skip
@@ -152,6 +153,11 @@ class Gateways(Component):
         for worker in self.workers:
             worker.tally = worker.tally._replace(trail=np.zeros((4096, 3), np.int64))
 
+    @property
+    def trailing(self) -> bool:
+        """Whether deliveries are noted."""
+        return len(self.workers[0].tally.trail) > 0
+
     def trail(self) -> Array:
         """Every delivery so far: int64[n, 3] of message, client and arrival [ns], by arrival, message and client."""
         parts = [worker.tally.trail[: int(worker.tally.trailed[0])] for worker in self.workers]
@@ -164,6 +170,7 @@ class Gateways(Component):
         state, crowd = self.nodes.state, self.columns.crowd
         state[gateway, ALIVE] = 0
         state[gateway, OPEN] = 0
+        self._stop_cores(gateway)
         self.world.kernel(collect_gateway)(gateway, self.columns.book, crowd)
         seats = np.flatnonzero(crowd.home == gateway)
         crowd.home[seats] = -1
@@ -178,6 +185,15 @@ class Gateways(Component):
         state[gateway, DIES_AT] = dies_at
         cores = self.world.topology.gateways.cores
         self.nodes.free_at[gateway * cores : (gateway + 1) * cores] = self.world.now
+
+    def _stop_cores(self, gateway: int) -> None:
+        """Work that a dead node had been given and not done is no work."""
+        cores, now = self.world.topology.gateways.cores, self.world.now
+        free_at = self.nodes.free_at[gateway * cores : (gateway + 1) * cores]
+        undone = int(np.maximum(free_at - now, 0).sum())
+        np.minimum(free_at, now, out=free_at)
+        self.nodes.busy[gateway] -= undone
+        self.workers[0].tally.counters[WORK] -= undone
 
     def _part(self, worker: Worker, frames: Array, first: int, last: int) -> None:
         """Serve a range of frames, with more room whenever the kernel asks for it."""

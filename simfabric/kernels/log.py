@@ -88,7 +88,7 @@ def answer(
         counters[0] += 1
         counters[2] += sent
         counters[3] += 1
-        counters[4] += at
+        counters[4] = (counters[4] + at) & 4611686018427387903
         counters[5] += work
         n = f - begin
         out[n, 0] = done + hop

@@ -16,7 +16,7 @@ def free_first(free_at: Any, first: int, count: int) -> int:
     return best
 
 
-def handshakes(frames: Any, count: int, free_at: Any, law: Any, key: int, client: Any, done: Any, counters: Any) -> None:
+def handshakes(frames: Any, count: int, free_at: Any, busy: Any, law: Any, key: int, client: Any, done: Any, counters: Any) -> None:
     """TLS handshakes at the balancer: one queue, all servers. counters: [0] served, [1] sum of arrivals, [2] work [ns]."""
     for f in range(count):
         at = frames[f, 0]
@@ -24,6 +24,7 @@ def handshakes(frames: Any, count: int, free_at: Any, law: Any, key: int, client
         work = draw(law, word(key, client[frames[f, 3]], at))
         done[f] = max(at, free_at[server]) + work
         free_at[server] = done[f]
+        busy[server] += work
         counters[0] += 1
         counters[1] = (counters[1] + at) & 4611686018427387903
         counters[2] += work

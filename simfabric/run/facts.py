@@ -1,0 +1,174 @@
+"""Facts: what the fabric's columns, counters and inboxes say at one instant, for the recorder and the laws."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from simfabric.components.component import Component
+from simfabric.fabric import Fabric
+from simfabric.kernels import subscriptions
+from simfabric.kernels.frames import DELIVER, KIND_SHIFT, PUBLICATION, PUBLISH
+from simfabric.kernels.state import (
+    CHANNEL, CUT, DUPLICATE, EXPECTED, EXPIRED, FATE, GAPPED, HELD, LIVE, LOST_OBLIGATIONS, OPEN, OVERFLOWN, POOL_NEXT, PUBLISHED_AT, PUBLISHER, REPLAYED_COUNT,
+    SERVED, SERVED_AT, UNSENT, WORK, Tally,
+)  # fmt: skip
+from simfabric.kernels.tallying import merged
+from simfabric.recorder import Busy, Checkpoint, Queue
+from simfabric.world import Array
+
+OUTCOMES = {"live": LIVE, "duplicate": DUPLICATE, "held": HELD, "gap": GAPPED, "cut_off": CUT, "overflown": OVERFLOWN}
+
+
+def tallies(fabric: Fabric) -> dict[str, Tally]:
+    """What each component counted."""
+    parts = {
+        "gateways": merged([worker.tally for worker in fabric.gateways.workers]),
+        "clients": fabric.clients.tally,
+        "storage": fabric.storage and fabric.storage.tally,
+        "producers": fabric.producers and fabric.producers.tally,
+        "bus": fabric.brokers and fabric.brokers.tally,
+        "routers": fabric.routers and fabric.routers.tally,
+    }
+    return {name: tally for name, tally in parts.items() if tally}
+
+
+def checkpoint(fabric: Fabric) -> Checkpoint:
+    """Everything that the laws compare, now; every clock must stand at this instant."""
+    now, columns = fabric.world.now, fabric.columns
+    counted = tallies(fabric)
+    gateways, clients = counted["gateways"].counters, counted["clients"].counters
+    rows = columns.log.rows[: columns.messages - int(columns.log.base[0])]
+    rows = rows[: np.searchsorted(rows[:, PUBLISHED_AT], now)]
+    real = rows[rows[:, FATE] != UNSENT]
+    members = columns.crowd.members.astype(np.int64)
+    backend = real[real[:, PUBLISHER] < 0]
+    retired_backend = columns.backend
+    booked, away = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    book = columns.book
+    fabric.world.kernel(subscriptions.sum_cursors)(book.rows_seat, book.rows_cursor, int(book.pool[POOL_NEXT]), booked)
+    fabric.world.kernel(subscriptions.undelivered_away)(columns.log.head_sequence, columns.crowd, away)
+    return Checkpoint(
+        at=now,
+        published=columns.published + len(real),
+        owed=columns.owed + int(members[real[:, CHANNEL]].sum()),
+        counted_published=int(clients[0]) + len(backend) + retired_backend[0],
+        counted_owed=int(clients[7]) + int(members[backend[:, CHANNEL]].sum()) + retired_backend[1],
+        upstream=int(members[columns.log.rows[waiting_messages(fabric, now) - columns.log.base[0], CHANNEL]].sum()),
+        logged=int((members * columns.log.head_sequence).sum()),
+        dropped=dropped(fabric, counted),
+        subscriptions=int(members.sum()),
+        rows=int(booked[0]),
+        away=int(away[0]),
+        cursors=int(booked[1] + away[1]),
+        away_lacks=int(away[2]),
+        live=int(gateways[LIVE]),
+        replayed=int(gateways[REPLAYED_COUNT]),
+        expired=int(gateways[EXPIRED]),
+        expected=int(gateways[EXPECTED]),
+        tried={name: int(gateways[place]) for name, place in OUTCOMES.items()},
+        connections=int((columns.crowd.home >= 0).sum()),
+        open=int(fabric.gateways.nodes.state[:, OPEN].sum()),
+        queues=tuple(queues(fabric, counted)),
+        busy=tuple(busy(fabric, counted)),
+    )
+
+
+def dropped(fabric: Fabric, counted: dict[str, Tally]) -> dict[str, int]:
+    """Obligations that ended without delivery, by reason."""
+    after_save = sum(int(counted[name].counters[LOST_OBLIGATIONS]) for name in ("storage", "producers") if name in counted)
+    gateways = counted["gateways"].counters
+    return {"gateway_died_before_save": int(gateways[LOST_OBLIGATIONS]), "gateway_died_after_save": after_save, "expired": int(gateways[EXPIRED])}
+
+
+def waiting_messages(fabric: Fabric, now: int) -> Array:
+    """The messages published before now that are on their way to the log."""
+    parts = [np.empty(0, np.int64)]
+    for component in (fabric.gateways, fabric.storage, fabric.producers, fabric.brokers):
+        if component is not None:
+            frames = component.inbox.waiting()
+            parts.append(frames[frames[:, 1] >> KIND_SHIFT == PUBLISH, 3])
+    if fabric.producers is not None:
+        parts.append(fabric.producers.waiting[:, 3])
+    messages = np.concatenate(parts)
+    rows = fabric.columns.log.rows[messages - fabric.columns.log.base[0]]
+    return messages[rows[:, PUBLISHED_AT] < now]
+
+
+def first_waiting(fabric: Fabric) -> int:
+    """The first message that any frame or record still speaks of; older ones can be taken out."""
+    first = fabric.columns.messages
+    for component in fabric.components:
+        frames = component.inbox.waiting()
+        kinds = frames[:, 1] >> KIND_SHIFT
+        about = frames[(kinds == PUBLISH) | (kinds == DELIVER) | (kinds == PUBLICATION), 3]
+        first = min(first, int(about.min(initial=first)))
+    if fabric.producers is not None:
+        first = min(first, int(fabric.producers.waiting[:, 3].min(initial=first)))
+    if fabric.consumers is not None:
+        for records in fabric.consumers.records:
+            first = min(first, int(records[:, 1].min(initial=first)))
+    return first
+
+
+def queues(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Queue]:
+    """Every inbox whose component counts what it serves."""
+    served = {name: (int(tally.counters[SERVED]), int(tally.counters[SERVED_AT])) for name, tally in counted.items()}
+    if len(fabric.gateways.workers) > 1:
+        served["gateways"] = (served["gateways"][0], sum(int(w.tally.counters[SERVED_AT]) for w in fabric.gateways.workers))
+    served["balancer"] = (int(fabric.balancer.counters[0]), int(fabric.balancer.counters[1]))
+    served["replay"] = (int(fabric.replay.counters[3]), int(fabric.replay.counters[4]))
+    for component in fabric.components:
+        if component.name in served:
+            waiting = _waiting(component)
+            count, total = served[component.name]
+            account = component.inbox.account
+            yield Queue(component.name, int(account[0]), int(account[1]), count, total, len(waiting), sum(waiting[:, 0].tolist()))
+
+
+def _waiting(component: Component) -> Array:
+    waiting = component.inbox.waiting()
+    held = getattr(component, "waiting", None)
+    return waiting if held is None else np.concatenate([waiting, held])
+
+
+def busy(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Busy]:
+    """The servers of every component: rows of work given, and the work that lies ahead of now."""
+    now = fabric.world.now
+    balancer, replay = fabric.balancer, fabric.replay
+    yield _busy("balancer", balancer.busy, balancer.free_at, 1, int(balancer.counters[2]), now)
+    gateways = fabric.gateways
+    yield _busy("gateways", gateways.nodes.busy, gateways.nodes.free_at, fabric.topology.gateways.cores, int(counted["gateways"].counters[WORK]), now)
+    if fabric.storage is not None:
+        yield _busy("storage", fabric.storage.busy, fabric.storage.free_at, 1, int(fabric.storage.tally.counters[WORK]), now)
+    if fabric.brokers is not None:
+        brokers = fabric.brokers
+        yield _busy("bus", brokers.busy, brokers.free_at, fabric.topology.bus.threads, int(brokers.tally.counters[WORK]), now)
+    if fabric.routers is not None:
+        yield _busy("routers", fabric.routers.busy, fabric.routers.free_at, 1, int(fabric.routers.tally.counters[WORK]), now)
+    yield _busy("replay", replay.busy, replay.free_at, 1, int(replay.counters[5]), now)
+
+
+def _busy(name: str, rows: Array, free_at: Array, servers: int, work: int, now: int) -> Busy:
+    ahead = np.minimum(np.maximum(free_at - now, 0).reshape(len(rows), servers).sum(axis=1), rows)
+    return Busy(name, servers, rows.copy(), ahead, work)
+
+
+def digest(fabric: Fabric) -> str:
+    """The hash of all counts and times: the same for any window that is exact, any number of workers, compiled or not."""
+    hashed = hashlib.blake2b(digest_size=16)
+    for name, tally in sorted(tallies(fabric).items()):
+        hashed.update(name.encode())
+        for part in (tally.counters, tally.delays, tally.stages, tally.digest):
+            hashed.update(np.ascontiguousarray(part).tobytes())
+    columns = fabric.columns
+    rows = columns.log.rows[: columns.messages - int(columns.log.base[0])]
+    parts = [
+        rows[rows[:, PUBLISHED_AT] < fabric.world.now], columns.log.head_sequence, columns.crowd.belief, columns.crowd.home, columns.crowd.dials,
+        fabric.gateways.nodes.state, fabric.gateways.nodes.busy, fabric.balancer.open, fabric.balancer.counters, fabric.replay.counters,
+    ]  # fmt: skip
+    for array in parts:
+        hashed.update(np.ascontiguousarray(array).tobytes())
+    return hashed.hexdigest()

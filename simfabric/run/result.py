@@ -1,0 +1,235 @@
+"""The result: what a run left behind, and what follows from it. A frozen value; it can be saved as a folder and judged again."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from simfabric._version import __version__
+from simfabric.analysis.bottleneck import Bottleneck, bottleneck
+from simfabric.analysis.quantiles import mean, quantile, share_below
+from simfabric.analysis.slo import Objective
+from simfabric.fabric import Fabric
+from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, STAGE_NAMES, STALE, WASTED
+from simfabric.laws import Verdict, judge
+from simfabric.laws.conservation import in_flight
+from simfabric.recorder import TIMELINE, Checkpoint, Recorder
+from simfabric.run import facts
+from simfabric.topology import Topology
+from simfabric.world import SECOND, Array
+
+QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
+MESSAGE_NAMES = (
+    "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at", "routed_at", "fate",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a run left behind; times in columns are nanoseconds, in figures seconds."""
+
+    topology: Topology
+    digest: str
+    simulated: int  # [ns]
+    window: int  # [ns]
+    lookahead: int  # [ns]
+    setup_s: float
+    wall_s: float
+    partial: bool
+    compiled: bool
+    delays: Array  # int64[2, regions, bins]: delivery delays of messages published before and after the warm-up.
+    stages: Array  # int64[stages, bins]: the stages in STAGE_NAMES.
+    timeline: Array  # int64[samples, columns]: the columns in TIMELINE.
+    busy: Array  # int64[samples, rows]: work done so far [ns], all components' rows side by side.
+    busy_rows: tuple[tuple[str, int, int], ...]  # Component, its rows, servers in each row.
+    checkpoints: tuple[Checkpoint, ...]
+    events: tuple[tuple[int, str], ...]
+    messages: Array  # int64[messages, columns]: a sample, the columns in MESSAGE_NAMES.
+    messages_every: int  # One message in so many is in the sample.
+    replay: dict[str, int]
+    stale: int  # Frames that reached a gateway's later life, or its grave.
+    wasted: int  # Frames that found no subscriber.
+    trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
+
+    @cached_property
+    def laws(self) -> tuple[Verdict, ...]:
+        """The verdict of every law that is always on."""
+        return judge(self.checkpoints)
+
+    @property
+    def lawful(self) -> bool:
+        """Whether no law is broken."""
+        return all(verdict.verdict != "invalid" for verdict in self.laws)
+
+    @property
+    def end(self) -> Checkpoint:
+        """The facts at the end."""
+        return self.checkpoints[-1]
+
+    @property
+    def delivered(self) -> int:
+        """Messages that arrived, live or by replay."""
+        return self.end.live + self.end.replayed
+
+    def delay(self, q: float, region: int | None = None) -> float | None:
+        """Quantile q of the delivery delay after the warm-up [s]; None where the samples are too few."""
+        histogram = self.delays[1].sum(axis=0) if region is None else self.delays[1, region]
+        return seconds(quantile(histogram, q))
+
+    def stage(self, name: str, q: float) -> float | None:
+        """Quantile q of one stage of STAGE_NAMES [s]."""
+        return seconds(quantile(self.stages[STAGE_NAMES.index(name)], q))
+
+    @cached_property
+    def utilisation(self) -> dict[str, float]:
+        """Share of its servers' time that each component worked, after the warm-up."""
+        return {name: float(used.mean()) for name, used in self._used.items()}
+
+    @cached_property
+    def busiest(self) -> dict[str, float]:
+        """The utilisation of the busiest row (gateway, shard, broker, router) of each component."""
+        return {name: float(used.max()) for name, used in self._used.items()}
+
+    @property
+    def bottleneck(self) -> Bottleneck:
+        """The component nearest to saturation."""
+        return bottleneck(self.busiest)
+
+    @cached_property
+    def _used(self) -> dict[str, Array]:
+        at = self.timeline[:, 0]
+        first = int(np.searchsorted(at, self.topology.run.warmup)) if self.topology.run.warmup < self.simulated else len(at)
+        since = self.busy[first] if first < len(at) - 1 and at[first] == self.topology.run.warmup else np.zeros(self.busy.shape[1], np.int64)
+        span = self.simulated - (int(at[first]) if since.any() else 0)
+        done = self.busy[-1] - since
+        used, place = {}, 0
+        for name, rows, servers in self.busy_rows:
+            used[name] = done[place : place + rows] / (servers * max(1, span))
+            place += rows
+        return used
+
+    @cached_property
+    def slo(self) -> tuple[Objective, ...]:
+        """The promises of the topology and what became of them."""
+        promised = self.topology.slo
+        _, _, _, _, _, _, _, _, breaks, dials, openings, refusals, _, _ = self.timeline[-1]
+        answered = openings + refusals
+        recovery = self.stages[STAGE_NAMES.index("recovery")]
+        replayed, expired = self.end.replayed, self.end.expired
+        return (
+            Objective("delivery p99", promised.delivery_p99 / SECOND, self.delay(0.99), "s", True),
+            Objective("connect success", promised.connect_success, float(openings / answered) if answered else None, "", False),
+            Objective("recovery p99", promised.recovery_p99 / SECOND, self._recovered(recovery, int(breaks), 0.99), "s", True),
+            Objective("replay success", promised.replay_success, replayed / (replayed + expired) if replayed + expired else None, "", False),
+        )
+
+    def _recovered(self, histogram: Array, breaks: int, q: float) -> float | None:
+        """Quantile q of the time to recover [s]. Clients that broke and are not back count as never: infinite if they are too many."""
+        missing = max(0, breaks - int(histogram.sum())) if self.topology.clients.start == 0 else 0
+        if missing == 0 or not histogram.sum():
+            return seconds(quantile(histogram, q)) if not missing else math.inf
+        whole = histogram.sum() + missing
+        return math.inf if histogram.sum() / whole < q else seconds(quantile(histogram, q * whole / histogram.sum()))
+
+    @property
+    def recovered_in_time(self) -> float | None:
+        """Share of the recoveries that took no longer than promised."""
+        return share_below(self.stages[STAGE_NAMES.index("recovery")], self.topology.slo.recovery_p99)
+
+    def figures(self) -> dict[str, Any]:
+        """The headline figures, as `--json` prints them; durations in seconds, None where the run does not tell."""
+        end = self.end
+        column = {name: self.timeline[:, i] for i, name in enumerate(TIMELINE)}
+        weakest = self.bottleneck
+        delay: dict[str, float | None] = {name: self.delay(q) for name, q in QUANTILES.items()}
+        delay["mean_s"] = seconds(mean(self.delays[1].sum(axis=0)))
+        return {
+            "name": self.topology.name,
+            "version": __version__,
+            "seed": self.topology.run.seed,
+            "digest": self.digest,
+            "partial": self.partial,
+            "simulated_s": self.simulated / SECOND,
+            "wall_s": self.wall_s,
+            "setup_s": self.setup_s,
+            "window_s": self.window / SECOND,
+            "lookahead_s": self.lookahead / SECOND,
+            "compiled": self.compiled,
+            "connections": end.connections,
+            "subscriptions": end.subscriptions,
+            "published": end.published,
+            "published_per_s": end.published / max(self.simulated / SECOND, 1e-9),
+            "owed": end.owed,
+            "delivered": self.delivered,
+            "delivered_per_s": self.delivered / max(self.simulated / SECOND, 1e-9),
+            "deliveries_per_wall_s": self.delivered / max(self.wall_s - self.setup_s, 1e-9),
+            "dropped": dict(end.dropped),
+            "in_flight": in_flight(end),
+            "offline": end.away_lacks,
+            "tried_in_vain": {k: v for k, v in end.tried.items() if k != "live"} | {"stale_route": self.stale, "wasted": self.wasted},
+            "delay": delay,
+            "stages": {name: {label: self.stage(name, q) for label, q in QUANTILES.items()} for name in STAGE_NAMES},
+            "lag_max": int(column["lag"].max()),
+            "breaks": int(column["breaks"][-1]),
+            "dials": int(column["dials"][-1]),
+            "replays": self.replay,
+            "utilisation": self.utilisation,
+            "busiest": self.busiest,
+            "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
+            "slo": [{"name": o.name, "target": o.target, "value": finite(o.value), "met": o.met} for o in self.slo],
+            "laws": {
+                "checked": [verdict.law for verdict in self.laws if verdict.verdict != "unknown"],
+                "unknown": [verdict.law for verdict in self.laws if verdict.verdict == "unknown"],
+                "broken": [{"law": v.law, "detail": v.detail, "at_s": v.at / SECOND} for v in self.laws if v.verdict == "invalid"],
+                "checkpoints": len(self.checkpoints),
+            },
+        }
+
+
+def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float, partial: bool) -> Result:
+    """Collect what the fabric and the recorder hold."""
+    topology = fabric.topology
+    counted = facts.tallies(fabric)
+    delays = counted["gateways"].delays
+    stages = np.add.reduce([tally.stages for tally in counted.values()])
+    busy = recorder.checkpoints[-1].busy
+    requests, channels, sent, _, _, _ = fabric.replay.counters.tolist()
+    messages = np.concatenate(recorder.messages) if recorder.messages else np.empty((0, MESSAGE_COLUMNS + 1), np.int64)
+    return Result(
+        topology=topology,
+        digest=facts.digest(fabric),
+        simulated=fabric.world.now,
+        window=fabric.conductor.window,
+        lookahead=fabric.conductor.lookahead,
+        setup_s=setup_s,
+        wall_s=wall_s,
+        partial=partial,
+        compiled=fabric.world.by_numba,
+        delays=delays.reshape(2, -1, delays.shape[1]).copy(),
+        stages=stages,
+        timeline=np.array(recorder.timeline, np.int64).reshape(-1, len(TIMELINE)),
+        busy=np.array(recorder.busy, np.int64),
+        busy_rows=tuple((b.name, len(b.rows), b.servers) for b in busy),
+        checkpoints=tuple(recorder.checkpoints),
+        events=tuple(recorder.events),
+        messages=messages,
+        messages_every=recorder.every,
+        replay={"requests": requests, "channels": channels, "messages": sent, "delivered": int(counted["gateways"].counters[REPLAYED_COUNT])},
+        stale=int(counted["gateways"].counters[STALE]),
+        wasted=int(counted["gateways"].counters[WASTED]),
+        trail=fabric.gateways.trail() if fabric.gateways.trailing else None,
+    )
+
+
+def seconds(ns: float | None) -> float | None:
+    """Nanoseconds as seconds; nothing stays nothing."""
+    return None if ns is None else ns / SECOND
+
+
+def finite(x: float | None) -> float | None:
+    """JSON knows no infinity: it becomes nothing."""
+    return None if x is None or not math.isfinite(x) else x
