@@ -19,7 +19,7 @@ from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.components.gateways import Gateways
 from simfabric.kernels import bus as kernels
-from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER
+from simfabric.kernels.frames import NEVER
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import BYTES, INCARNATION
 from simfabric.kernels.tallying import new_tally
@@ -140,7 +140,7 @@ class Consumers(Component):
         self.reading[:, :, kernels.RESPONDED_AT] = -(1 << 40)  # A fetch waits at every broker from the start.
         self.fetched = np.zeros((self.count, bus.partitions), np.int64)  # Records handed out, per consumer and partition.
         self.committed = np.zeros((self.count, bus.partitions), np.int64)
-        self.records = [np.empty((0, 4), np.int64) for _ in range(bus.brokers)]  # Visible ones that some consumer has not fetched yet.
+        self.records = [np.empty((0, 5), np.int64) for _ in range(bus.brokers)]  # Visible ones that some consumer has not fetched yet.
         self.first = [0] * bus.brokers  # Absolute number of the first of them.
         self.visible = np.zeros(bus.partitions, np.int64)
         self.tally = new_tally(0)
@@ -210,14 +210,12 @@ class Consumers(Component):
         self.visible += np.bincount(frames[:, 4], minlength=len(self.visible))
         for broker in np.unique(frames[:, 2]).tolist():
             mine = frames[:, 2] == broker
-            new = np.column_stack([frames[mine, 0], frames[mine, 3], frames[mine, 4], sizes[mine]])
+            new = np.column_stack([frames[mine, 0], frames[mine, 3], frames[mine, 4], sizes[mine], frames[mine, 1]])
             self.records[broker] = np.concatenate([self.records[broker], new]) if len(self.records[broker]) else new
 
     def _send(self, out: Array, sent: int) -> None:
         if self.broadcast:
             out[:sent, 4] = -1 - self.gateways.nodes.state[out[:sent, 2], INCARNATION]
-        else:
-            out[:sent, 1] = (DELIVER << KIND_SHIFT) | out[:sent, 3]
         self.to.inbox.put(out, sent)
 
     def _forget(self) -> None:

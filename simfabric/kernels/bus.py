@@ -141,13 +141,13 @@ def append_records(
             if log.rows[row, SAVED_AT] == 0 and acks > 0:  # Without storage the bus acknowledges: 1 = the leader, 2 = all in-sync replicas.
                 tally.stages[STAGE_ACK, bin_of((visible if acks == 2 else appended) + hop - log.rows[row, PUBLISHED_AT])] += 1
         out[f, 0] = visible
-        out[f, 1] = frames[f, 1]
+        out[f, 1] = (14 << 56) | (partition[p, END_OFFSET] << 17) | p  # From here on, frames of one instant go in the log's order.
         out[f, 2] = broker
         out[f, 3] = message
         out[f, 4] = p
 
 
-RECORD_AT, RECORD_MESSAGE, RECORD_PARTITION, RECORD_BYTES = 0, 1, 2, 3  # Columns of a broker's visible records.
+RECORD_AT, RECORD_MESSAGE, RECORD_PARTITION, RECORD_BYTES, RECORD_ID = range(5)  # Columns of a broker's visible records.
 NEXT_RECORD, RESPONDED_AT = 0, 1  # Columns of a consumer's reading of one broker.
 
 
@@ -157,7 +157,7 @@ def fetch(
 ) -> int:  # fmt: skip
     """Every consumer fetches from one broker, again and again: a fetch is answered when `minimum` bytes are there or `max_wait` is over.
 
-    records: int64[.., 4] with absolute numbers first .. first + count, in the order in which they became visible; owner_of[p] is the
+    records: int64[.., 5] with absolute numbers first .. first + count, in the order in which they became visible; owner_of[p] is the
     consumer of a partition, or -1 when every consumer reads all. A response that is not certain before `end` waits. `turn` is the time from
     a response to the arrival of the next fetch. Returns the frames written to `out` (row = consumer), stops when it is full (then call again).
     """
@@ -198,7 +198,7 @@ def fetch(
                     if sent >= len(out):
                         break
                     out[sent, 0] = answers + hop
-                    out[sent, 1] = (14 << 56) | records[i - first, RECORD_MESSAGE]
+                    out[sent, 1] = records[i - first, RECORD_ID]
                     out[sent, 2] = consumer
                     out[sent, 3] = records[i - first, RECORD_MESSAGE]
                     out[sent, 4] = p

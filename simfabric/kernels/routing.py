@@ -87,7 +87,7 @@ def route(
             if visible(s, view, book, evicted_at):
                 spent += draw(per_target, word(keys[1], message, book.slots[s, GATEWAY]))
                 out[n, 0] = begins + spent + hop
-                out[n, 1] = (14 << 56) | message
+                out[n, 1] = frames[f, 1]
                 out[n, 2] = book.slots[s, GATEWAY]
                 out[n, 3] = message
                 out[n, 4] = s

@@ -21,6 +21,7 @@ from simfabric.kernels.state import (
     PUBLISHED_AT,
     PUBLISHER,
     SAVED_AT,
+    SEQUENCE,
     SERVED,
     SERVED_AT,
     STAGE_ACK,
@@ -83,6 +84,8 @@ def persist(
             tally.stages[STAGE_ACK, bin_of(back + crowd.link[publisher, DELAY] - log.rows[row, PUBLISHED_AT])] += 1
         out[sent, 0] = back
         out[sent, 1] = (13 << 56) | message
+        if logs == 1:  # From here on, frames of one instant go in the log's order.
+            out[sent, 1] = (14 << 56) | ((log.rows[row, SEQUENCE] & 4294967295) << 24) | (log.rows[row, CHANNEL] & 16777215)
         out[sent, 2] = gateway
         out[sent, 3] = message
         out[sent, 4] = life
