@@ -18,20 +18,8 @@ from simfabric.chance import below, uniform
 from simfabric.kernels import draws, subscriptions
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.state import (
-    BREAKS_AT,
-    DELAY,
-    FATE,
-    LIFE,
-    MESSAGE_COLUMNS,
-    PACE,
-    POOL_NEXT,
-    PREVIOUS,
-    PUBLISHED_AT,
-    SLOTS_FIRST,
-    SLOTS_USED,
-    Book,
-    Crowd,
-    Log,
+    BREAKS_AT, CHANNEL, DELAY, FATE, LIFE, MESSAGE_COLUMNS, PACE, POOL_NEXT, PREVIOUS, PUBLISHED_AT, PUBLISHER, SLOTS_FIRST, SLOTS_USED, UNSENT, Book,
+    Crowd, Log,
 )  # fmt: skip
 from simfabric.policies import popularity
 from simfabric.policies.pools import Dials
@@ -102,7 +90,8 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
     link[:, BREAKS_AT] = NEVER
     link[:, DELAY] = delays_of(world, who)[seated]
     pace = 0 if topology.clients.bandwidth == 0 else max(1, round(8e9 / topology.clients.bandwidth))
-    link[:, PACE] = (pace << 8) | who.region[seated]
+    core = np.arange(count, dtype=np.int64) % topology.gateways.cores
+    link[:, PACE] = (pace << 16) | (core << 8) | who.region[seated]
     start, channels = channels_of(world, seated)
     channel_count = len(topology.channels.given) + topology.channels.count
     members = np.zeros(channel_count, np.int32)
@@ -159,11 +148,11 @@ def book_of(world: World, crowd: Crowd, gateways: int) -> Book:
     place = np.zeros(gateways, np.int64)
     np.cumsum(rows_of_gateway[:-1], out=place[1:])
     slots = np.zeros((first + 64, 4), np.int32)
-    rows_seat = np.empty(rows + 256, np.int32)
-    world.kernel(subscriptions.fill_slots)(members, seats, crowd.home, place, slots, rows_seat)
+    table = np.zeros((rows + 256, 2), np.int32)
+    world.kernel(subscriptions.fill_slots)(members, seats, crowd.home, place, slots, table)
     pool = np.zeros(3, np.int64)
     pool[POOL_NEXT], pool[SLOTS_USED], pool[SLOTS_FIRST] = rows, first, first
-    return Book(slots, rows_seat, np.zeros(rows + 256, np.int32), channel_first, np.full(len(members), -1, np.int32), np.zeros((64, 3), np.int64), pool)
+    return Book(slots, table, channel_first, np.full(len(members), -1, np.int32), np.zeros((64, 3), np.int64), pool)
 
 
 class Columns:
@@ -223,13 +212,12 @@ class Columns:
     def grow_book(self) -> None:
         """Twice the room for late slots and rows."""
         book = self.book
-        slots, rows = len(book.slots), len(book.rows_seat)
+        slots, rows = len(book.slots), len(book.rows)
         wanted = slots + max(64, slots // 2)
         self.book = book._replace(
             slots=_longer(book.slots, wanted),
             late=_longer(book.late, wanted - int(book.pool[SLOTS_FIRST])),
-            rows_seat=_longer(book.rows_seat, rows + max(4096, rows // 2)),
-            rows_cursor=_longer(book.rows_cursor, rows + max(4096, rows // 2)),
+            rows=_longer(book.rows, rows + max(4096, rows // 2)),
         )
 
 

@@ -4,8 +4,9 @@
     clients ◀── gateways ◀── routers | bus            the way down
                    └──▶ replay (what clients missed)
 
-One row per gateway and per core. A channel's frames are served by one core, so that they keep their order (`dispatch: channel`), or by
-the core that is free first (`shared`). Gateways touch only their own rows, so workers share them out and the result is the same.
+One row per gateway and per core. Each connection belongs to one core, an event loop of its own: a message is read once by every core that
+has a subscriber, and a connection gets its messages in order (`dispatch: connection`). With `shared` the core that is free first takes the
+whole frame; order is then the clients' business. Gateways touch only their own rows, so workers share them out and the result is the same.
 
 Leaves out: work that acknowledgements and heartbeats cost; bytes of protocol headers; a core's work is not interrupted by a death (what
 it has settled by then stays settled unless it would arrive later).
@@ -92,7 +93,7 @@ def nodes_of(world: World) -> Nodes:
         first = [draw(every, word(int(keys[KEY_PAUSE_EVERY]), gateway, 0)) for gateway in range(count)]
         pauses[:, PAUSE_AT] = np.repeat(first, config.cores)
     return Nodes(
-        settings, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), pauses, world.table(config.work.handshake),
+        settings, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.zeros((cores, 2), np.int64), pauses, world.table(config.work.handshake),
         world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
         world.table(config.pauses.length if config.pauses else constant(0)),
     )  # fmt: skip
@@ -130,6 +131,7 @@ class Gateways(Component):
         self.down: Component
         self.ask: Component
         self._serve = world.kernel(kernels.serve)
+        self._warm = world.kernel(kernels.warm) if world.by_numba else None
         self._threads = ThreadPoolExecutor(len(self.workers)) if len(self.workers) > 1 else None
 
     def advance(self, end: int) -> None:
@@ -198,6 +200,8 @@ class Gateways(Component):
     def _part(self, worker: Worker, frames: Array, first: int, last: int) -> None:
         """Serve a range of frames, with more room whenever the kernel asks for it."""
         columns = self.columns
+        if self._warm is not None:
+            self._warm(frames, first, last, columns.book, columns.crowd)
         up, down, ask = worker.up.reserve(256), worker.down.reserve(256), worker.ask.reserve(256)
         while first < last:
             done = self._serve(frames, first, last, self.nodes, columns.book, columns.crowd, columns.log, Outs(up, down, ask, worker.sent), worker.tally)

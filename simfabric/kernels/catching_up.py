@@ -7,6 +7,7 @@ from simfabric.compiling import MASK, to_word
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.state import (
     BREAKS_AT,
+    CURSOR,
     DELAY,
     DELAY_SUM,
     EXPIRED,
@@ -16,6 +17,7 @@ from simfabric.kernels.state import (
     PUBLISHED_AT,
     RECOVERED,
     REPLAYED_COUNT,
+    SEAT,
     SEQUENCE,
     SIZE,
     STAGE_CATCH_UP,
@@ -52,7 +54,7 @@ def row_of(seat: int, slot: int, book: Book) -> int:
     """The row of a seat in a slot, searched from the newest: who catches up came lately."""
     first = book.slots[slot, START]
     r = first + book.slots[slot, SIZE] - 1
-    while r >= first and book.rows_seat[r] != seat:
+    while r >= first and book.rows[r, SEAT] != seat:
         r -= 1
     return r if r >= first else -1
 
@@ -72,16 +74,16 @@ def release(
     """Deliver the log's range up to message `last`, then the held run if it follows without a hole. Returns the messages delivered."""
     slot = find_slot(channel, gateway, incarnation, book)
     r = row_of(seat, slot, book) if slot >= 0 else -1
-    if r < 0 or book.rows_cursor[r] >= 0:
+    if r < 0 or book.rows[r, CURSOR] >= 0:
         return 0
     base = log.base[0]
-    cursor = -(book.rows_cursor[r] + 1)
+    cursor = -(book.rows[r, CURSOR] + 1)
     upto = log.rows[last - base, SEQUENCE] if last >= base else cursor
     if crowd.held_first[i] > 0 and crowd.held_first[i] <= max(upto, cursor) + 1 and (crowd.held_last[i] & LOW) > upto:
         last = crowd.held_last[i] // WIDE
         upto = crowd.held_last[i] & LOW
     crowd.held_first[i] = 0
-    book.rows_cursor[r] = max(upto, cursor)
+    book.rows[r, CURSOR] = max(upto, cursor)
     delivered = 0
     while last >= base and log.rows[last - base, SEQUENCE] > cursor:
         name = mixed((to_word(last) * GOLDEN) & MASK)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 # A seat is the place of one client in the columns; seats of one gateway are neighbours at the start.
-LINK_FREE_AT, BREAKS_AT, DELAY, PACE = 0, 1, 2, 3  # Columns of a link; PACE = nanoseconds per byte << 8 | region.
+LINK_FREE_AT, BREAKS_AT, DELAY, PACE = 0, 1, 2, 3  # Columns of a link; PACE = nanoseconds per byte << 16 | core << 8 | region.
 
 
 class Crowd(NamedTuple):
@@ -36,14 +36,14 @@ class Crowd(NamedTuple):
 GATEWAY, START, SIZE, CAPACITY = 0, 1, 2, 3
 NEXT, INCARNATION_OF, VISIBLE_FROM = 0, 1, 2
 POOL_NEXT, SLOTS_USED, SLOTS_FIRST = 0, 1, 2
+SEAT, CURSOR = 0, 1
 
 
 class Book(NamedTuple):
     """The subscriptions of all gateways: slots of rows."""
 
     slots: Any  # int32[slots, 4]
-    rows_seat: Any  # int32[rows]
-    rows_cursor: Any  # int32[rows]
+    rows: Any  # int32[rows, 2]: seat and cursor side by side, since a fan-out needs both.
     channel_first: Any  # int32[channels + 1]: the first slots of each channel.
     channel_more: Any  # int32[channels]: the newest late slot of each channel, -1 = none.
     late: Any  # int64[late slots, 3]
@@ -81,6 +81,7 @@ class Nodes(NamedTuple):
     state: Any  # int64[gateways, 8]
     free_at: Any  # int64[gateways * cores]: when a core is next idle [ns].
     busy: Any  # int64[gateways]: work given so far [ns].
+    turn: Any  # int64[gateways * cores, 2]: the last frame that each core took up, and when [ns].
     pauses: Any  # int64[gateways * cores, 3]: next pause [ns], its number, end of the last one [ns].
     handshake: Any  # Laws as float64 tables.
     subscribe: Any

@@ -13,7 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.chance import uniform
-from simfabric.kernels.state import CAPACITY, GATEWAY, INCARNATION_OF, NEXT, POOL_NEXT, SIZE, SLOTS_FIRST, SLOTS_USED, START, VISIBLE_FROM, Book, Crowd
+from simfabric.kernels.state import (
+    CAPACITY, CURSOR, GATEWAY, INCARNATION_OF, NEXT, POOL_NEXT, SEAT, SIZE, SLOTS_FIRST, SLOTS_USED, START, VISIBLE_FROM, Book, Crowd,
+)  # fmt: skip
 from simfabric.policies.popularity import find
 
 
@@ -91,7 +93,7 @@ def count_slots(members: Any, seats: Any, home: Any, channel_first: Any, rows_of
     return slots
 
 
-def fill_slots(members: Any, seats: Any, home: Any, place: Any, slots: Any, rows_seat: Any) -> None:
+def fill_slots(members: Any, seats: Any, home: Any, place: Any, slots: Any, rows: Any) -> None:
     """Lay out the slots; place[g] is the first free row of gateway g's region. Seats of one gateway must be neighbours."""
     s = -1
     i = 0
@@ -112,7 +114,7 @@ def fill_slots(members: Any, seats: Any, home: Any, place: Any, slots: Any, rows
                 last = g
             slots[s, SIZE] += 1
             slots[s, CAPACITY] += 1
-            rows_seat[row] = seat
+            rows[row, SEAT] = seat
 
 
 def find_slot(channel: int, gateway: int, incarnation: int, book: Book) -> int:
@@ -171,7 +173,7 @@ def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: 
         book.slots[s, SIZE] = 0
         book.slots[s, CAPACITY] = 4
         for r in range(book.pool[POOL_NEXT], book.pool[POOL_NEXT] + 4):
-            book.rows_seat[r] = -1
+            book.rows[r, SEAT] = -1
         book.pool[POOL_NEXT] += 4
         late = s - book.pool[SLOTS_FIRST]
         book.late[late, NEXT] = book.channel_more[channel]
@@ -182,17 +184,17 @@ def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: 
         old = book.slots[s, START]
         new = book.pool[POOL_NEXT]
         for r in range(book.slots[s, SIZE]):
-            book.rows_seat[new + r] = book.rows_seat[old + r]
-            book.rows_cursor[new + r] = book.rows_cursor[old + r]
-            book.rows_seat[old + r] = -1
+            book.rows[new + r, SEAT] = book.rows[old + r, SEAT]
+            book.rows[new + r, CURSOR] = book.rows[old + r, CURSOR]
+            book.rows[old + r, SEAT] = -1
         book.slots[s, START] = new
         book.slots[s, CAPACITY] = 2 * book.slots[s, CAPACITY] + 4
         for r in range(new + book.slots[s, SIZE], new + book.slots[s, CAPACITY]):
-            book.rows_seat[r] = -1
+            book.rows[r, SEAT] = -1
         book.pool[POOL_NEXT] = new + book.slots[s, CAPACITY]
     r = book.slots[s, START] + book.slots[s, SIZE]
-    book.rows_seat[r] = seat
-    book.rows_cursor[r] = cursor
+    book.rows[r, SEAT] = seat
+    book.rows[r, CURSOR] = cursor
     book.slots[s, SIZE] += 1
     return int(s)
 
@@ -205,9 +207,9 @@ def collect_gateway(gateway: int, book: Book, crowd: Crowd) -> int:
         while s >= 0:
             if book.slots[s, GATEWAY] == gateway and book.slots[s, SIZE] > 0:
                 for r in range(book.slots[s, START], book.slots[s, START] + book.slots[s, SIZE]):
-                    seat = book.rows_seat[r]
-                    cursor = book.rows_cursor[r]
-                    book.rows_seat[r] = -1
+                    seat = book.rows[r, SEAT]
+                    cursor = book.rows[r, CURSOR]
+                    book.rows[r, SEAT] = -1
                     rows += 1
                     for i in range(crowd.start[seat], crowd.start[seat + 1]):
                         if crowd.channels[i] == c:
@@ -218,11 +220,11 @@ def collect_gateway(gateway: int, book: Book, crowd: Crowd) -> int:
     return rows
 
 
-def sum_cursors(rows_seat: Any, rows_cursor: Any, used: int, totals: Any) -> None:
+def sum_cursors(rows: Any, used: int, totals: Any) -> None:
     """Over all rows that stand for a subscriber: totals[0] how many, [1] the sum of their cursors, [2] how many are catching up."""
     for r in range(used):
-        if rows_seat[r] >= 0:
-            cursor = rows_cursor[r]
+        if rows[r, SEAT] >= 0:
+            cursor = rows[r, CURSOR]
             if cursor < 0:
                 cursor = -(cursor + 1)
                 totals[2] += 1

@@ -48,7 +48,7 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
     retired_backend = columns.backend
     booked, away = np.zeros(3, np.int64), np.zeros(3, np.int64)
     book = columns.book
-    fabric.world.kernel(subscriptions.sum_cursors)(book.rows_seat, book.rows_cursor, int(book.pool[POOL_NEXT]), booked)
+    fabric.world.kernel(subscriptions.sum_cursors)(book.rows, int(book.pool[POOL_NEXT]), booked)
     fabric.world.kernel(subscriptions.undelivered_away)(columns.log.head_sequence, columns.crowd, away)
     return Checkpoint(
         at=now,

@@ -63,7 +63,7 @@ class GatewayWork(Section):
 class Pauses(Section):
     """Stop-the-world pauses of each gateway."""
 
-    every: Law = required(LawOf(DURATION, "1ms", "7d"), "Time from the end of one pause to the start of the next.")
+    every: Law = required(LawOf(DURATION, "1ms", "7d"), "Time from the start of one pause to the start of the next; pauses that meet queue.")
     length: Law = required(LawOf(DURATION, "0", "10min"), "How long a pause lasts.")
 
 
@@ -72,10 +72,10 @@ class Gateways(Section):
 
     count: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Number of gateways.")
     cores: int = leaf(Quantity(COUNT, "1", "256"), "4", "Cores of each gateway.")
-    dispatch: Literal["channel", "shared"] = leaf(
-        Choice(("channel", "shared")),
-        "channel",
-        "channel: one core serves all frames of a channel, so their order holds; shared: one queue for all cores.",
+    dispatch: Literal["connection", "shared"] = leaf(
+        Choice(("connection", "shared")),
+        "connection",
+        "connection: each connection belongs to one core, so its messages keep their order; shared: the core that is free first takes the next frame.",
     )
     work: GatewayWork = section(GatewayWork, "What a core spends on each thing.")
     memory: int = leaf(Quantity(SIZE, "1MB", "100_000GB"), "8GB", "Memory of each gateway.")
