@@ -70,7 +70,7 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     source = types.FunctionType(kernel.__code__, namespace, kernel.__name__, kernel.__defaults__)
     source.__module__ = kernel.__module__
     source.__qualname__ = kernel.__qualname__
-    return numba.njit(source, cache=True, nogil=True)  # type: ignore[no-any-return]
+    return numba.njit(source, cache=True, nogil=True, _nrt=False)  # type: ignore[no-any-return]
 
 
 def chosen(kernel: Callable[..., Any], by_numba: bool) -> Callable[..., Any]:
