@@ -1,0 +1,59 @@
+"""The topologies that come with the package: they load, they say what to look for, and they promise what their names say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simfabric.topology import load, loads
+
+FOLDER = Path(__file__).parents[2] / "topologies"
+STAGES = ("stage_a", "stage_b", "stage_c", "stage_c_10m")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_loads_and_reads_back_from_its_own_text(name: str) -> None:
+    topology = load(FOLDER / f"{name}.yaml")
+    assert loads(topology.to_yaml()) == topology
+    assert topology.name and topology.description
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_begins_with_what_to_look_for(name: str) -> None:
+    comment = [line for line in (FOLDER / f"{name}.yaml").read_text("utf-8").split("\n\n")[0].splitlines() if line]
+    assert all(line.startswith("#") for line in comment)
+    assert any("What to look for:" in line for line in comment)
+
+
+def test_stage_a_fits_one_screen() -> None:
+    assert len((FOLDER / "stage_a.yaml").read_text("utf-8").splitlines()) <= 50
+
+
+@pytest.mark.parametrize(
+    ("name", "clients", "gateways", "subscriptions"),
+    [("stage_a", 100, 1, 5), ("stage_b", 10_000, 4, 8), ("stage_c", 1_000_000, 100, 20), ("stage_c_10m", 10_000_000, 1_000, 20)],
+)
+def test_a_stage_has_the_size_that_its_comment_says(name: str, clients: int, gateways: int, subscriptions: int) -> None:
+    topology = load(FOLDER / f"{name}.yaml")
+    assert (topology.clients.count, topology.gateways.count, topology.clients.subscriptions) == (clients, gateways, subscriptions)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_gateways_of_a_stage_have_room_for_a_quarter_more_connections_than_they_hold(name: str) -> None:
+    topology = load(FOLDER / f"{name}.yaml")
+    gateways = topology.gateways
+    room = min(gateways.connections, gateways.descriptors, gateways.memory // gateways.memory_per_connection)
+    assert topology.clients.count / gateways.count <= 0.8 * room
+
+
+def test_stage_c_has_the_traffic_of_a_large_fabric() -> None:
+    topology = load(FOLDER / "stage_c.yaml")
+    chat, all_hands = topology.traffic
+    assert chat.rate and all_hands.rate
+    assert chat.rate * topology.clients.count == pytest.approx(1_400, rel=0.02)
+    assert all_hands.rate == pytest.approx(0.1)
+    assert (all_hands.to, all_hands.per, topology.channels.given[0].members_share) == ("all-hands", "all", 1.0)
+    assert topology.fanout.pattern == "targeted"
+    assert topology.bus.partitions >= 64 and topology.fanout.routers >= 16
+    assert topology.bus.partitions % topology.fanout.routers == 0
