@@ -14,12 +14,13 @@ import os
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 MASK = 0xFFFF_FFFF_FFFF_FFFF
 PACKAGE = Path(__file__).parent
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def to_word(x: Any) -> Any:
@@ -32,6 +33,15 @@ def to_word(x: Any) -> Any:
 def to_number(x: Any) -> int:
     """A word below 2^63 as a signed integer, so that signed arithmetic goes on with it."""
     return int(x)
+
+
+INLINED: set[Callable[..., Any]] = set()
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Mark a function that compiled kernels take in whole: it is called once per frame and its bundles are costly to hand over."""
+    INLINED.add(function)
+    return function
 
 
 def plain(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -70,7 +80,9 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     source = types.FunctionType(kernel.__code__, namespace, kernel.__name__, kernel.__defaults__)
     source.__module__ = kernel.__module__
     source.__qualname__ = kernel.__qualname__
-    return numba.njit(source, cache=True, nogil=True, _nrt=False)  # type: ignore[no-any-return]
+    # Kernels allocate nothing, so they need no reference counts (_nrt): on every bundle in every call these cost more than the work.
+    inline = "always" if kernel in INLINED else "never"
+    return numba.njit(source, cache=True, nogil=True, inline=inline, _nrt=False)  # type: ignore[no-any-return]
 
 
 def chosen(kernel: Callable[..., Any], by_numba: bool) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.chance import GOLDEN, draw, mixed, word
-from simfabric.compiling import MASK, to_word
+from simfabric.compiling import MASK, inlined, to_word
 from simfabric.kernels.catching_up import caught_up, filled, hold, leave_trail
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.state import (
@@ -112,6 +112,7 @@ def next_pause(core: int, now: int, nodes: Nodes) -> int:
     return length
 
 
+@inlined
 def begin(core: int, at: int, nodes: Nodes) -> int:
     """When this core begins a frame that arrived at `at`: not before it is free, and not inside a pause."""
     begins = max(at, nodes.free_at[core])
@@ -128,6 +129,7 @@ def worked(core: int, now: int, nodes: Nodes) -> int:
     return now
 
 
+@inlined
 def fan_out(
     message: int, row: int, at: int, gateway: int, slot: int, late: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
 ) -> None:
@@ -209,6 +211,7 @@ def fan_out(
     tally.counters[WORK] += given
 
 
+@inlined
 def take_up(core: int, turn: int, at: int, read: int, late: int, nodes: Nodes, tally: Tally) -> None:
     """A core begins with a frame: from when it is free, it reads it."""
     begins = begin(core, at, nodes)
@@ -276,6 +279,7 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
     return count
 
 
+@inlined
 def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> bool:
     """Whether everything that this frame may send or store has room."""
     if kind == 13:
@@ -311,6 +315,7 @@ def finish(gateway: int, core: int, begins: int, now: int, nodes: Nodes, tally: 
     tally.counters[WORK] += now - begins
 
 
+@inlined
 def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """A message for this gateway's subscribers. What was sent to an earlier life of the gateway is stale; without subscribers it is wasted.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.chance import draw, word
+from simfabric.compiling import inlined
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.state import (
     CHANNEL,
@@ -36,6 +37,7 @@ SENT = LIVE  # A router's tally counts the frames that it sent where a gateway's
 LOOKUPS = WASTED  # Likewise: reads of the shared table.
 
 
+@inlined
 def visible(slot: int, view: int, book: Book, evicted_at: Any) -> bool:
     """Whether the table showed this slot at time `view`."""
     life = 0

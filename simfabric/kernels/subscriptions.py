@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.chance import uniform
+from simfabric.compiling import inlined
 from simfabric.kernels.state import (
     CAPACITY, CURSOR, GATEWAY, INCARNATION_OF, NEXT, POOL_NEXT, SEAT, SIZE, SLOTS_FIRST, SLOTS_USED, START, VISIBLE_FROM, Book, Crowd,
 )  # fmt: skip
@@ -139,6 +140,7 @@ def find_slot(channel: int, gateway: int, incarnation: int, book: Book) -> int:
     return -1
 
 
+@inlined
 def next_slot(channel: int, s: int, book: Book) -> int:
     """The slot of this channel after slot `s` (-1: the first one); -1 after the last. Dead and empty ones are among them."""
     first = book.channel_first[channel]
