@@ -21,7 +21,7 @@ from simfabric.components.gateways import Gateways
 from simfabric.kernels import bus as kernels
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.inbox import Outbox
-from simfabric.kernels.state import BYTES, INCARNATION
+from simfabric.kernels.state import INCARNATION
 from simfabric.kernels.tallying import new_tally
 from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
 from simfabric.world import Array, World
@@ -134,43 +134,49 @@ class Consumers(Component):
         self.count = topology.gateways.count if broadcast else topology.fanout.routers
         members = np.arange(self.count, dtype=np.int64)
         owner = np.full(bus.partitions, -1, np.int64) if broadcast else ASSIGNORS[bus.assignor](members, bus.partitions)
-        self.owner_of = owner.astype(np.int32)
-        self.alive = np.ones(self.count, np.int8)
-        self.reading = np.zeros((self.count, bus.brokers, 2), np.int64)
-        self.reading[:, :, kernels.RESPONDED_AT] = -(1 << 40)  # A fetch waits at every broker from the start.
-        self.fetched = np.zeros((self.count, bus.partitions), np.int64)  # Records handed out, per consumer and partition.
+        reading = np.zeros((self.count, bus.brokers, 2), np.int64)
+        reading[:, :, kernels.RESPONDED_AT] = -(1 << 40)  # A fetch waits at every broker from the start.
+        self.shelf = kernels.Shelf(
+            records=np.empty((bus.brokers, 256, kernels.RECORD_COLUMNS), np.int64),
+            held=np.zeros(bus.brokers, np.int64),
+            first=np.zeros(bus.brokers, np.int64),
+            visible=np.zeros(bus.partitions, np.int64),
+            reading=reading,
+            fetched=np.zeros((self.count, bus.partitions), np.int64),
+            owner_of=owner.astype(np.int32),
+            alive=np.ones(self.count, np.int8),
+        )
         self.committed = np.zeros((self.count, bus.partitions), np.int64)
-        self.records = [np.empty((0, 5), np.int64) for _ in range(bus.brokers)]  # Visible ones that some consumer has not fetched yet.
-        self.first = [0] * bus.brokers  # Absolute number of the first of them.
-        self.visible = np.zeros(bus.partitions, np.int64)
-        self.tally = new_tally(0)
         self.to: Component
         self._next = NEVER
+        self._put_on_shelf = world.kernel(kernels.put_on_shelf)
         self._fetch = world.kernel(kernels.fetch)
+        self._clear_shelf = world.kernel(kernels.clear_shelf)
+        self._earliest = np.zeros(1, np.int64)
         self._out = Outbox(4096)
 
     def advance(self, end: int) -> None:
         """Take in what has become visible, and answer the fetches that are due."""
         frames, count = self.inbox.take(end)
         if count:
-            self._take_in(frames[:count])
+            self._make_room(count)
+            self._put_on_shelf(frames, count, self.columns.log, self.shelf)
         elif self._next >= end:
             return
         bus, network = self.world.topology.bus, self.world.topology.network
         hop = network.bus_hop or network.hop
-        earliest = np.array([NEVER], np.int64)
-        for broker, records in enumerate(self.records):
-            while len(records):
-                out = self._out.frames
-                sent = self._fetch(
-                    end, broker, records, self.first[broker], len(records), self.reading, self.count, self.owner_of, self.alive, bus.fetch.min_bytes,
-                    bus.fetch.max_bytes, bus.fetch.max_wait, 2 * hop, hop, earliest, out, self.fetched,
-                )  # fmt: skip
-                self._send(out, int(sent))
-                if sent < len(out):
-                    break
-        self._next = int(earliest[0])
-        self._forget()
+        out = self._out.frames
+        self._earliest[0] = NEVER
+        sent = len(out)
+        while sent == len(out):
+            sent = int(
+                self._fetch(end, bus.fetch.min_bytes, bus.fetch.max_bytes, bus.fetch.max_wait, 2 * hop, hop, self.shelf, self._earliest, out)
+            )
+            if self.broadcast:  # A gateway fetches for its present life, and looks the slot up itself.
+                out[:sent, 4] = -1 - self.gateways.nodes.state[out[:sent, 2], INCARNATION]
+            self.to.inbox.put(out, sent)
+        self._next = int(self._earliest[0])
+        self._clear_shelf(self.shelf)
 
     def earliest(self) -> int:
         """The next record, or the next answer to a fetch."""
@@ -180,51 +186,42 @@ class Consumers(Component):
         """The SimPy process that commits offsets every so often."""
         while True:
             yield self.world.env.timeout(self.world.topology.bus.commit_every)
-            self.committed[:] = self.fetched
+            self.committed[:] = self.shelf.fetched
 
     def lag(self) -> int:
         """Records that are visible and not committed, of the consumer that is furthest behind [messages]."""
-        mine = self.owner_of[None, :] == np.arange(self.count)[:, None] if not self.broadcast else (self.alive == 1)[:, None]
-        return int(((self.visible[None, :] - self.committed) * mine).sum(axis=1).max(initial=0))
+        return int(((self.shelf.visible - self.committed) * self._mine()).sum(axis=1).max(initial=0))
 
     def backlog(self) -> int:
         """Records that are visible and that no answer has carried yet, over all consumers."""
-        mine = self.owner_of[None, :] == np.arange(self.count)[:, None] if not self.broadcast else (self.alive == 1)[:, None]
-        return int(((self.visible[None, :] - self.fetched) * mine).sum())
+        return int(((self.shelf.visible - self.shelf.fetched) * self._mine()).sum())
+
+    def messages(self) -> Array:
+        """The messages whose records somebody has not fetched yet."""
+        return np.concatenate([self.shelf.records[broker, :held, kernels.RECORD_MESSAGE] for broker, held in enumerate(self.shelf.held)])
 
     def leave(self, consumer: int) -> None:
         """A gateway that consumes for itself died."""
-        self.alive[consumer] = 0
+        self.shelf.alive[consumer] = 0
 
     def join(self, consumer: int) -> None:
         """It is back, and reads from the end of the log on."""
-        self.alive[consumer] = 1
-        for broker, records in enumerate(self.records):
-            self.reading[consumer, broker] = (self.first[broker] + len(records), self.world.now - (1 << 40))
-        self.fetched[consumer] = self.visible
-        self.committed[consumer] = self.visible
+        shelf = self.shelf
+        shelf.alive[consumer] = 1
+        shelf.reading[consumer, :, kernels.NEXT_RECORD] = shelf.first + shelf.held
+        shelf.reading[consumer, :, kernels.RESPONDED_AT] = self.world.now - (1 << 40)
+        shelf.fetched[consumer] = shelf.visible
+        self.committed[consumer] = shelf.visible
 
-    def _take_in(self, frames: Array) -> None:
-        log = self.columns.log
-        sizes = log.rows[frames[:, 3] - log.base[0], BYTES]
-        self.visible += np.bincount(frames[:, 4], minlength=len(self.visible))
-        for broker in np.unique(frames[:, 2]).tolist():
-            mine = frames[:, 2] == broker
-            new = np.column_stack([frames[mine, 0], frames[mine, 3], frames[mine, 4], sizes[mine], frames[mine, 1]])
-            self.records[broker] = np.concatenate([self.records[broker], new]) if len(self.records[broker]) else new
-
-    def _send(self, out: Array, sent: int) -> None:
+    def _mine(self) -> Array:
+        """Which partitions each consumer reads: bool[consumers, partitions or 1]."""
         if self.broadcast:
-            out[:sent, 4] = -1 - self.gateways.nodes.state[out[:sent, 2], INCARNATION]
-        self.to.inbox.put(out, sent)
+            return (self.shelf.alive == 1)[:, None]
+        return self.shelf.owner_of[None, :] == np.arange(self.count)[:, None]
 
-    def _forget(self) -> None:
-        """Drop the records that every living consumer has fetched."""
-        living = np.flatnonzero(self.alive)
-        for broker, records in enumerate(self.records):
-            if len(records) == 0:
-                continue
-            upto = int(self.reading[living, broker, kernels.NEXT_RECORD].min()) if len(living) else self.first[broker] + len(records)
-            if upto > self.first[broker]:
-                self.records[broker] = records[upto - self.first[broker] :]
-                self.first[broker] = upto
+    def _make_room(self, count: int) -> None:
+        records = self.shelf.records
+        if int(self.shelf.held.max()) + count > records.shape[1]:
+            grown = np.empty((records.shape[0], 2 * (records.shape[1] + count), records.shape[2]), np.int64)
+            grown[:, : records.shape[1]] = records
+            self.shelf = self.shelf._replace(records=grown)

@@ -18,8 +18,23 @@ from simfabric.chance import below, uniform
 from simfabric.kernels import draws, subscriptions
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.state import (
-    BREAKS_AT, CHANNEL, DELAY, FATE, LIFE, MESSAGE_COLUMNS, PACE, POOL_NEXT, PREVIOUS, PUBLISHED_AT, PUBLISHER, SLOTS_FIRST, SLOTS_USED, UNSENT, Book,
-    Crowd, Log,
+    BREAKS_AT,
+    CHANNEL,
+    DELAY,
+    FATE,
+    LIFE,
+    MESSAGE_COLUMNS,
+    PACE,
+    POOL_NEXT,
+    PREVIOUS,
+    PUBLISHED_AT,
+    PUBLISHER,
+    SLOTS_FIRST,
+    SLOTS_USED,
+    UNSENT,
+    Book,
+    Crowd,
+    Log,
 )  # fmt: skip
 from simfabric.policies import popularity
 from simfabric.policies.pools import Dials

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from simfabric.chance import draw, word
+from simfabric.compiling import inlined
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.log import append
 from simfabric.kernels.servers import free_first
@@ -148,70 +149,119 @@ def append_records(
 
 
 RECORD_AT, RECORD_MESSAGE, RECORD_PARTITION, RECORD_BYTES, RECORD_ID = range(5)  # Columns of a broker's visible records.
+RECORD_COLUMNS = 5
 NEXT_RECORD, RESPONDED_AT = 0, 1  # Columns of a consumer's reading of one broker.
 
 
-def fetch(
-    end: int, broker: int, records: Any, first: int, count: int, reading: Any, consumers: int, owner_of: Any, alive: Any, minimum: int, maximum: int, max_wait: int, turn: int, hop: int,
-    earliest: Any, out: Any, progress: Any
-) -> int:  # fmt: skip
-    """Every consumer fetches from one broker, again and again: a fetch is answered when `minimum` bytes are there or `max_wait` is over.
+class Shelf(NamedTuple):
+    """What consumers read: the visible records of every broker that somebody has not fetched yet, and how far everybody is."""
 
-    records: int64[.., 5] with absolute numbers first .. first + count, in the order in which they became visible; owner_of[p] is the
-    consumer of a partition, or -1 when every consumer reads all. A response that is not certain before `end` waits. `turn` is the time from
-    a response to the arrival of the next fetch. Returns the frames written to `out` (row = consumer), stops when it is full (then call again).
+    records: Any  # int64[brokers, room, 5]: in the order in which they became visible.
+    held: Any  # int64[brokers]: records on the shelf.
+    first: Any  # int64[brokers]: the number, counted from the start, of the first of them.
+    visible: Any  # int64[partitions]: records that became visible, ever.
+    reading: Any  # int64[consumers, brokers, 2]: number of the next record, time of the last response [ns].
+    fetched: Any  # int64[consumers, partitions]: records handed out.
+    owner_of: Any  # int32[partitions]: the consumer of a partition, -1 when every consumer reads all.
+    alive: Any  # int8[consumers]
+
+
+def put_on_shelf(frames: Any, count: int, log: Log, shelf: Shelf) -> None:
+    """Records that have become visible; the caller has seen to room."""
+    for f in range(count):
+        broker = frames[f, 2]
+        n = shelf.held[broker]
+        shelf.records[broker, n, RECORD_AT] = frames[f, 0]
+        shelf.records[broker, n, RECORD_MESSAGE] = frames[f, 3]
+        shelf.records[broker, n, RECORD_PARTITION] = frames[f, 4]
+        shelf.records[broker, n, RECORD_BYTES] = log.rows[frames[f, 3] - log.base[0], BYTES]
+        shelf.records[broker, n, RECORD_ID] = frames[f, 1]
+        shelf.held[broker] = n + 1
+        shelf.visible[frames[f, 4]] += 1
+
+
+def clear_shelf(shelf: Shelf) -> None:
+    """Take off the records that every living consumer has fetched."""
+    for broker in range(len(shelf.held)):
+        upto = shelf.first[broker] + shelf.held[broker]
+        for consumer in range(len(shelf.alive)):
+            if shelf.alive[consumer] == 1:
+                upto = min(upto, shelf.reading[consumer, broker, NEXT_RECORD])
+        gone = upto - shelf.first[broker]
+        if gone > 0:
+            for n in range(gone, shelf.held[broker]):
+                for j in range(5):
+                    shelf.records[broker, n - gone, j] = shelf.records[broker, n, j]
+            shelf.held[broker] -= gone
+            shelf.first[broker] = upto
+
+
+@inlined
+def is_for(consumer: int, partition: int, shelf: Shelf) -> bool:
+    """Whether this consumer reads this partition."""
+    return bool(shelf.owner_of[partition] < 0 or shelf.owner_of[partition] == consumer)
+
+
+def answers_at(i: int, consumer: int, broker: int, responded: int, minimum: int, max_wait: int, turn: int, shelf: Shelf) -> int:
+    """When the fetch that will carry record i is answered: with `minimum` bytes, or `max_wait` after it was asked; empty answers may precede it."""
+    asks = responded + turn
+    arrives = shelf.records[broker, i, RECORD_AT]
+    if arrives > asks + max_wait:
+        asks += ((arrives - asks - 1) // (max_wait + turn)) * (max_wait + turn)
+        if arrives > asks + max_wait:
+            asks += max_wait + turn
+    answers = asks + max_wait
+    gathered = 0
+    for j in range(i, shelf.held[broker]):
+        if shelf.records[broker, j, RECORD_AT] > answers:
+            break
+        if is_for(consumer, shelf.records[broker, j, RECORD_PARTITION], shelf):
+            gathered += shelf.records[broker, j, RECORD_BYTES]
+            if gathered >= minimum:
+                return int(max(asks, shelf.records[broker, j, RECORD_AT]))
+    return int(answers)
+
+
+def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: int, shelf: Shelf, earliest: Any, out: Any) -> int:
+    """Every consumer fetches from every broker, again and again: a fetch is answered when `minimum` bytes are there or `max_wait` is over.
+
+    A response that is not certain before `end` waits, and earliest[0] tells when the next one is due. `turn` is the time from a response to
+    the arrival of the next fetch. Returns the frames written to `out` (row = consumer); it stops when that is full, then call again.
     """
     sent = 0
-    for consumer in range(consumers):
-        if alive[consumer] == 0:
+    for consumer in range(len(shelf.alive)):
+        if shelf.alive[consumer] == 0:
             continue
-        i = reading[consumer, broker, NEXT_RECORD]
-        responded = reading[consumer, broker, RESPONDED_AT]
-        while i < first + count:
-            if owner_of[records[i - first, RECORD_PARTITION]] >= 0 and owner_of[records[i - first, RECORD_PARTITION]] != consumer:
-                i += 1
-                continue
-            asks = responded + turn
-            arrives = records[i - first, RECORD_AT]
-            if arrives > asks + max_wait:  # Empty responses, one after the other, until the record is there.
-                asks += ((arrives - asks - 1) // (max_wait + turn)) * (max_wait + turn)
-                if arrives > asks + max_wait:
-                    asks += max_wait + turn
-            gathered = 0
-            answers = asks + max_wait
-            for j in range(i, first + count):
-                if records[j - first, RECORD_AT] > answers:
+        for broker in range(len(shelf.held)):
+            first = shelf.first[broker]
+            i = shelf.reading[consumer, broker, NEXT_RECORD] - first
+            responded = shelf.reading[consumer, broker, RESPONDED_AT]
+            while i < shelf.held[broker]:
+                if not is_for(consumer, shelf.records[broker, i, RECORD_PARTITION], shelf):
+                    i += 1
+                    continue
+                answers = answers_at(i, consumer, broker, responded, minimum, max_wait, turn, shelf)
+                if answers >= end:
+                    earliest[0] = min(earliest[0], answers)
                     break
-                p = records[j - first, RECORD_PARTITION]
-                if owner_of[p] < 0 or owner_of[p] == consumer:
-                    gathered += records[j - first, RECORD_BYTES]
-                    if gathered >= minimum:
-                        answers = max(asks, records[j - first, RECORD_AT])
-                        break
-            if answers >= end:
-                earliest[0] = min(earliest[0], answers)
-                break
-            gathered = 0
-            while i < first + count and records[i - first, RECORD_AT] <= answers and gathered < maximum:
-                p = records[i - first, RECORD_PARTITION]
-                if owner_of[p] < 0 or owner_of[p] == consumer:
-                    if sent >= len(out):
-                        break
-                    out[sent, 0] = answers + hop
-                    out[sent, 1] = records[i - first, RECORD_ID]
-                    out[sent, 2] = consumer
-                    out[sent, 3] = records[i - first, RECORD_MESSAGE]
-                    out[sent, 4] = p
-                    sent += 1
-                    gathered += records[i - first, RECORD_BYTES]
-                    progress[consumer, p] += 1
-                i += 1
-            if sent >= len(out) and i < first + count and records[i - first, RECORD_AT] <= answers:
-                # The room is used up inside a response: the rest of it leaves at the same time in the next call.
-                reading[consumer, broker, NEXT_RECORD] = i
-                reading[consumer, broker, RESPONDED_AT] = answers - turn
-                return sent
-            responded = answers
-        reading[consumer, broker, NEXT_RECORD] = i
-        reading[consumer, broker, RESPONDED_AT] = responded
+                gathered = 0
+                while i < shelf.held[broker] and shelf.records[broker, i, RECORD_AT] <= answers and gathered < maximum:
+                    p = shelf.records[broker, i, RECORD_PARTITION]
+                    if is_for(consumer, p, shelf):
+                        if sent >= len(out):  # The rest of this response leaves at the same time, in the next call.
+                            shelf.reading[consumer, broker, NEXT_RECORD] = first + i
+                            shelf.reading[consumer, broker, RESPONDED_AT] = answers - turn
+                            return sent
+                        out[sent, 0] = answers + hop
+                        out[sent, 1] = shelf.records[broker, i, RECORD_ID]
+                        out[sent, 2] = consumer
+                        out[sent, 3] = shelf.records[broker, i, RECORD_MESSAGE]
+                        out[sent, 4] = p
+                        sent += 1
+                        gathered += shelf.records[broker, i, RECORD_BYTES]
+                        shelf.fetched[consumer, p] += 1
+                    i += 1
+                responded = answers
+            shelf.reading[consumer, broker, NEXT_RECORD] = first + i
+            shelf.reading[consumer, broker, RESPONDED_AT] = responded
     return sent

@@ -12,6 +12,7 @@ from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, inlined, to_word
 from simfabric.kernels.catching_up import caught_up, filled, hold, leave_trail
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.servers import free_first
 from simfabric.kernels.state import (
     ACCEPTED,
     ALIVE,
@@ -89,7 +90,6 @@ from simfabric.kernels.state import (
     Outs,
     Tally,
 )  # fmt: skip
-from simfabric.kernels.servers import free_first
 from simfabric.kernels.subscriptions import append_row, find_slot, rows_needed
 
 

@@ -15,7 +15,20 @@ from typing import Any
 from simfabric.chance import uniform
 from simfabric.compiling import inlined
 from simfabric.kernels.state import (
-    CAPACITY, CURSOR, GATEWAY, INCARNATION_OF, NEXT, POOL_NEXT, SEAT, SIZE, SLOTS_FIRST, SLOTS_USED, START, VISIBLE_FROM, Book, Crowd,
+    CAPACITY,
+    CURSOR,
+    GATEWAY,
+    INCARNATION_OF,
+    NEXT,
+    POOL_NEXT,
+    SEAT,
+    SIZE,
+    SLOTS_FIRST,
+    SLOTS_USED,
+    START,
+    VISIBLE_FROM,
+    Book,
+    Crowd,
 )  # fmt: skip
 from simfabric.policies.popularity import find
 
@@ -164,6 +177,12 @@ def rows_needed(seat: int, gateway: int, incarnation: int, book: Book, crowd: Cr
     return need
 
 
+def bury(r: int, book: Book) -> None:
+    """This row stands for nobody (any more)."""
+    book.rows[r, SEAT] = -1
+    book.rows[r, CURSOR] = 0
+
+
 def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: int, visible_from: int, book: Book) -> int:
     """Add one subscriber; the caller has seen to room. A new slot is visible to routers from `visible_from` on. Returns the slot."""
     s = find_slot(channel, gateway, incarnation, book)
@@ -175,7 +194,7 @@ def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: 
         book.slots[s, SIZE] = 0
         book.slots[s, CAPACITY] = 4
         for r in range(book.pool[POOL_NEXT], book.pool[POOL_NEXT] + 4):
-            book.rows[r, SEAT] = -1
+            bury(r, book)
         book.pool[POOL_NEXT] += 4
         late = s - book.pool[SLOTS_FIRST]
         book.late[late, NEXT] = book.channel_more[channel]
@@ -188,11 +207,11 @@ def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: 
         for r in range(book.slots[s, SIZE]):
             book.rows[new + r, SEAT] = book.rows[old + r, SEAT]
             book.rows[new + r, CURSOR] = book.rows[old + r, CURSOR]
-            book.rows[old + r, SEAT] = -1
+            bury(old + r, book)
         book.slots[s, START] = new
         book.slots[s, CAPACITY] = 2 * book.slots[s, CAPACITY] + 4
         for r in range(new + book.slots[s, SIZE], new + book.slots[s, CAPACITY]):
-            book.rows[r, SEAT] = -1
+            bury(r, book)
         book.pool[POOL_NEXT] = new + book.slots[s, CAPACITY]
     r = book.slots[s, START] + book.slots[s, SIZE]
     book.rows[r, SEAT] = seat
@@ -211,7 +230,7 @@ def collect_gateway(gateway: int, book: Book, crowd: Crowd) -> int:
                 for r in range(book.slots[s, START], book.slots[s, START] + book.slots[s, SIZE]):
                     seat = book.rows[r, SEAT]
                     cursor = book.rows[r, CURSOR]
-                    book.rows[r, SEAT] = -1
+                    bury(r, book)
                     rows += 1
                     for i in range(crowd.start[seat], crowd.start[seat + 1]):
                         if crowd.channels[i] == c:
@@ -223,15 +242,17 @@ def collect_gateway(gateway: int, book: Book, crowd: Crowd) -> int:
 
 
 def sum_cursors(rows: Any, used: int, totals: Any) -> None:
-    """Over all rows that stand for a subscriber: totals[0] how many, [1] the sum of their cursors, [2] how many are catching up."""
+    """Over all rows that stand for a subscriber: totals[0] how many, [1] the sum of their cursors. Dead rows have seat -1 and cursor 0.
+
+    Without branches, so that 10^8 rows are summed at the speed of memory: c ^ (c >> 31) is c, or -(c + 1) for one that catches up.
+    """
+    count = 0
+    cursors = 0
     for r in range(used):
-        if rows[r, SEAT] >= 0:
-            cursor = rows[r, CURSOR]
-            if cursor < 0:
-                cursor = -(cursor + 1)
-                totals[2] += 1
-            totals[0] += 1
-            totals[1] += cursor
+        count += 1 + (rows[r, SEAT] >> 31)
+        cursors += rows[r, CURSOR] ^ (rows[r, CURSOR] >> 31)
+    totals[0] += count
+    totals[1] += cursors
 
 
 def undelivered_away(head_sequence: Any, crowd: Crowd, totals: Any) -> None:

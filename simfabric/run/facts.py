@@ -12,8 +12,27 @@ from simfabric.fabric import Fabric
 from simfabric.kernels import subscriptions
 from simfabric.kernels.frames import DELIVER, KIND_SHIFT, PUBLICATION, PUBLISH
 from simfabric.kernels.state import (
-    CHANNEL, CUT, DUPLICATE, EXPECTED, EXPIRED, FATE, GAPPED, HELD, LIVE, LOST_OBLIGATIONS, OPEN, OVERFLOWN, POOL_NEXT, PUBLISHED_AT, PUBLISHER, REPLAYED_COUNT,
-    SERVED, SERVED_AT, UNSENT, WORK, Tally,
+    CHANNEL,
+    CUT,
+    DUPLICATE,
+    EXPECTED,
+    EXPIRED,
+    FATE,
+    GAPPED,
+    HELD,
+    LIVE,
+    LOST_OBLIGATIONS,
+    OPEN,
+    OVERFLOWN,
+    POOL_NEXT,
+    PUBLISHED_AT,
+    PUBLISHER,
+    REPLAYED_COUNT,
+    SERVED,
+    SERVED_AT,
+    UNSENT,
+    WORK,
+    Tally,
 )  # fmt: skip
 from simfabric.kernels.tallying import merged
 from simfabric.recorder import Busy, Checkpoint, Queue
@@ -46,7 +65,7 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
     members = columns.crowd.members.astype(np.int64)
     backend = real[real[:, PUBLISHER] < 0]
     retired_backend = columns.backend
-    booked, away = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    booked, away = np.zeros(2, np.int64), np.zeros(3, np.int64)
     book = columns.book
     fabric.world.kernel(subscriptions.sum_cursors)(book.rows, int(book.pool[POOL_NEXT]), booked)
     fabric.world.kernel(subscriptions.undelivered_away)(columns.log.head_sequence, columns.crowd, away)
@@ -108,8 +127,7 @@ def first_waiting(fabric: Fabric) -> int:
     if fabric.producers is not None:
         first = min(first, int(fabric.producers.waiting[:, 3].min(initial=first)))
     if fabric.consumers is not None:
-        for records in fabric.consumers.records:
-            first = min(first, int(records[:, 1].min(initial=first)))
+        first = min(first, int(fabric.consumers.messages().min(initial=first)))
     return first
 
 

@@ -15,7 +15,17 @@ import numpy as np
 from simfabric.fabric import Fabric
 from simfabric.kernels.clients import UNSENT_COUNT
 from simfabric.kernels.state import (
-    CUT, FRAMES, GAPPED, HELD, LIVE, LOST_OBLIGATIONS, OPEN, OVERFLOWN, PUBLISHED_AT, REPLAYED_COUNT, STALE,
+    CUT,
+    FRAMES,
+    GAPPED,
+    HELD,
+    LIVE,
+    LOST_OBLIGATIONS,
+    OPEN,
+    OVERFLOWN,
+    PUBLISHED_AT,
+    REPLAYED_COUNT,
+    STALE,
 )  # fmt: skip
 from simfabric.recorder import Recorder
 from simfabric.run import facts
