@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +19,12 @@ from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, STAGE_NAMES
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import TIMELINE, Checkpoint, Recorder
-from simfabric.run import facts
+from simfabric.running import facts, saving, text
 from simfabric.topology import Topology
 from simfabric.world import SECOND, Array
+
+if TYPE_CHECKING:
+    import pandas
 
 QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
 MESSAGE_NAMES = (
@@ -139,6 +143,24 @@ class Result:
     def recovered_in_time(self) -> float | None:
         """Share of the recoveries that took no longer than promised."""
         return share_below(self.stages[STAGE_NAMES.index("recovery")], self.topology.slo.recovery_p99)
+
+    def summary(self) -> str:
+        """One screen of text for people; see `simfabric.running.text`."""
+        return text.summary(self)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        return text.as_html(self)
+
+    def table(self, name: str) -> pandas.DataFrame:
+        """A table as a pandas frame, times in seconds: timeline, messages, delays, stages or events."""
+        return saving.frame(self, name)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the result as a folder: manifest.json and the tables."""
+        saving.save(self, Path(folder))
 
     def figures(self) -> dict[str, Any]:
         """The headline figures, as `--json` prints them; durations in seconds, None where the run does not tell."""

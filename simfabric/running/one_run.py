@@ -28,8 +28,8 @@ from simfabric.kernels.state import (
     STALE,
 )  # fmt: skip
 from simfabric.recorder import Recorder
-from simfabric.run import facts
-from simfabric.run.result import Result, result_of
+from simfabric.running import facts
+from simfabric.running.result import Result, result_of
 from simfabric.topology import Topology
 from simfabric.topology.expected import expected_work
 from simfabric.world import SECOND

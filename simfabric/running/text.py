@@ -1,0 +1,155 @@
+"""Results in words: the summary for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from simfabric.analysis.quantiles import quantile
+from simfabric.kernels.state import STAGE_NAMES
+from simfabric.units import format_count, format_duration, format_rate
+
+if TYPE_CHECKING:
+    from simfabric.running.result import Result
+
+MEANINGS = {
+    "gateway_in": "a publication read, waiting included",
+    "storage": "persisted",
+    "bus": "batched, appended, replicated",
+    "fanout": "fetched and routed",
+    "gateway_wait": "wait at the gateway of a subscriber",
+    "ack": "publisher has its acknowledgement",
+    "catch_up": "age of a message at its replay",
+    "connect": "connected again after a break",
+    "recovery": "complete again after a break",
+}
+
+
+def as_json(result: Result) -> str:
+    """The figures as one JSON object."""
+    return json.dumps(result.figures(), indent=2, allow_nan=False)
+
+
+def plain(text: str) -> str:
+    """A name as a terminal may show it: without control characters, so without escape sequences."""
+    return "".join(character if character.isprintable() else "·" for character in text)
+
+
+def summary(result: Result) -> str:
+    """One screen: what was run, what went through, how long it took, what is nearest to saturation, which promises and laws held."""
+    return "\n".join([*_head(result), "", *_traffic(result), "", *_delays(result), "", *_load(result), "", *_promises(result), *_published(result), "", *_laws(result)])
+
+
+def _head(result: Result) -> Iterator[str]:
+    figures = result.figures()
+    name = plain(result.topology.name or result.topology.source or "topology")
+    partial = "  PARTIAL: interrupted" if result.partial else ""
+    yield f"{name}: {format_duration(result.simulated)} simulated in {result.wall_s:.1f} s, {result.setup_s:.1f} s of them set-up{partial}"
+    speed = figures["simulated_s"] / max(result.wall_s - result.setup_s, 1e-9)
+    exact = "exact" if result.window <= result.lookahead else f"each frame wrong by less than {format_duration(result.window)}"
+    yield (
+        f"{speed:.3g}x real time, {format_count(round(figures['deliveries_per_wall_s']))} deliveries per wall second; window {format_duration(result.window)} "
+        f"({exact}; lookahead {format_duration(result.lookahead)}); seed {figures['seed']}"
+    )
+
+
+def _traffic(result: Result) -> Iterator[str]:
+    figures, end = result.figures(), result.end
+    yield f"connections   {format_count(end.connections)} open, {format_count(end.subscriptions)} subscriptions"
+    yield f"messages in   {format_count(end.published)}  ({format_rate(figures['published_per_s'])})"
+    yield f"messages out  {format_count(result.delivered)}  ({format_rate(figures['delivered_per_s'])}), of them by replay {format_count(end.replayed)}"
+    dropped = ", ".join(f"{reason.replace('_', ' ')} {format_count(n)}" for reason, n in end.dropped.items() if n) or "none"
+    yield f"open          in flight {format_count(figures['in_flight'])}, offline {format_count(end.away_lacks)}"
+    yield f"dropped       {dropped}"
+    vain = ", ".join(f"{reason.replace('_', ' ')} {format_count(n)}" for reason, n in figures["tried_in_vain"].items() if n) or "none"
+    yield f"tried in vain {vain}"
+    if figures["breaks"] or figures["dials"]:
+        replays = result.replay["requests"]
+        yield f"reconnects    {format_count(figures['breaks'])} breaks, {format_count(figures['dials'])} dials, {format_count(replays)} replay requests"
+    yield f"lag           at most {format_count(figures['lag_max'])} messages not committed"
+
+
+def _delays(result: Result) -> Iterator[str]:
+    yield f"{'delay':14}{'p50':>11}{'p95':>11}{'p99':>11}{'p99.9':>11}"
+    rows = [("delivery", result.delays[1].sum(axis=0), "publication to arrival, live, after the warm-up")]
+    rows += [
+        (f"  {plain(region.name)[:11]}", result.delays[1, i], "the same, by region") for i, region in enumerate(result.topology.clients.regions)
+    ]
+    rows += [(name.replace("_", " "), result.stages[STAGE_NAMES.index(name)], meaning) for name, meaning in MEANINGS.items()]
+    for name, histogram, meaning in rows:
+        if histogram.sum():
+            cells = [quantile(histogram, q) for q in (0.5, 0.95, 0.99, 0.999)]
+            yield f"{name:14}" + "".join(f"{_duration(cell):>11}" for cell in cells) + f"  {meaning}"
+
+
+def _duration(ns: float | None) -> str:
+    """Three digits of a duration; a dash where the samples are too few."""
+    if ns is None:
+        return "-"
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}" if ns < 1000 * size else f"{ns / size:.0f} {unit}"
+    return f"{ns:.0f} ns"
+
+
+def _load(result: Result) -> Iterator[str]:
+    yield f"{'utilisation':14}{'mean':>11}{'busiest':>11}"
+    for name, mean in sorted(result.utilisation.items(), key=lambda item: -result.busiest[item[0]]):
+        yield f"{name:14}{mean:>11.1%}{result.busiest[name]:>11.1%}"
+    weakest = result.bottleneck
+    told = "saturated" if weakest.headroom == 0 else f"saturated at {1 + weakest.headroom:.3g} times this load"
+    yield f"bottleneck    {weakest.component}: its busiest row works {weakest.utilisation:.1%} of the time; {told}"
+
+
+def _promises(result: Result) -> Iterator[str]:
+    for objective in result.slo:
+        value = "too few samples" if objective.value is None else _value(objective.value, objective.unit)
+        verdict = {True: "met", False: "MISSED", None: "unknown"}[objective.met]
+        yield f"SLO {objective.name:16} {'<=' if objective.at_most else '>='} {_value(objective.target, objective.unit):10} {value:>16}  {verdict}"
+
+
+def _value(value: float, unit: str) -> str:
+    if value == float("inf"):
+        return "never"
+    return _duration(value * 1e9) if unit == "s" else f"{value:.4%}"
+
+
+def _published(result: Result) -> Iterator[str]:
+    published = result.topology.published
+    if published is None:
+        return
+    yield ""
+    yield f"predicted beside published ({plain(published.source)})"
+    yield f"{'':14}{'predicted':>11}{'published':>11}{'ratio':>11}"
+    for point in published.quantiles:
+        predicted = result.delay(point.quantile)
+        ratio = f"{predicted * 1e9 / point.delay:.2f}" if predicted is not None else "-"
+        yield f"p{100 * point.quantile:<13.6g}{_duration(None if predicted is None else predicted * 1e9):>11}{_duration(point.delay):>11}{ratio:>11}"
+    if published.cpu is not None:
+        ours = result.utilisation["gateways"]
+        yield f"{'gateway CPU':14}{ours:>11.1%}{published.cpu:>11.1%}{ours / published.cpu:>11.2f}"
+    if published.note:
+        yield plain(published.note)
+
+
+def _laws(result: Result) -> Iterator[str]:
+    valid = sum(verdict.verdict == "valid" for verdict in result.laws)
+    unknown = [verdict.law for verdict in result.laws if verdict.verdict == "unknown"]
+    yield f"laws          {valid} valid at {len(result.checkpoints)} checkpoints" + (f"; not exercised: {', '.join(unknown)}" if unknown else "")
+    for verdict in result.laws:
+        if verdict.verdict == "invalid":
+            yield f"BROKEN        {verdict.law}: {verdict.detail} at {verdict.at / 1e9:g} s"
+    yield f"digest        {result.digest}"
+
+
+def as_html(result: Result) -> str:
+    """The summary for a notebook, escaped."""
+    import html
+
+    return f"<pre>{html.escape(summary(result))}</pre>"
+
+
+def manifest(result: Result) -> dict[str, Any]:
+    """What a result folder says of itself, beside its tables."""
+    return {"format": 1, "figures": result.figures(), "topology": result.topology.to_yaml(), "topology_sha256": result.topology.digest}
