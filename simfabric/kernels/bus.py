@@ -88,7 +88,7 @@ def batch(
             tally.counters[LOST_OBLIGATIONS] += crowd.members[log.rows[row, CHANNEL]]
             continue
         out[sent, 0] = closes + hop
-        out[sent, 1] = frames[f, 1]
+        out[sent, 1] = (13 << 56) | frames[f, 0]  # The records of a batch, which arrive together, keep the order in which they came to it.
         out[sent, 2] = partition_of[log.rows[message - log.base[0], CHANNEL]]
         out[sent, 3] = message
         out[sent, 4] = frames[f, 2]
