@@ -37,6 +37,8 @@ def run(topology: Topology, by_numba: bool = False, trail: bool = True) -> Outco
     fabric = Fabric(topology, by_numba)
     if trail:
         fabric.gateways.keep_trail()
+        for worker in fabric.gateways.workers:
+            worker.tally = worker.tally._replace(trail=np.zeros((1 << 19, 3), np.int64))
     process = fabric.world.env.process(fabric.conductor.process(topology.run.duration))
     fabric.world.env.run(until=process)
     return outcome(fabric)
@@ -52,7 +54,7 @@ def outcome(fabric: Fabric) -> Outcome:
         tally = getattr(component, "tally", None)
         if tally is not None:
             facts |= {f"{component.name} counters": tally.counters, f"{component.name} stages": tally.stages}
-        for name in ("busy", "free_at", "fetched", "committed"):
+        for name in ("busy", "free_at", "committed"):
             if hasattr(component, name):
                 facts[f"{component.name} {name}"] = getattr(component, name)
     nodes, columns = fabric.gateways.nodes, fabric.columns
@@ -71,5 +73,6 @@ def setting(topology: Topology) -> Setting:
     columns = Fabric(topology, False).columns
     crowd, seat_of = columns.crowd, columns.seat_of
     homes = [int(crowd.home[seat]) for seat in seat_of]
+    cores = [int(seat) % topology.gateways.cores for seat in seat_of]
     channels = [crowd.channels[crowd.start[seat] : crowd.start[seat + 1]].tolist() for seat in seat_of]
-    return Setting(homes, channels, [int(crowd.link[seat, 2]) for seat in seat_of])
+    return Setting(homes, cores, channels, [int(crowd.link[seat, 2]) for seat in seat_of])

@@ -68,7 +68,7 @@ def nodes_of(world: World) -> Nodes:
     settings[CORES] = config.cores
     settings[SHARED] = config.dispatch == "shared"
     settings[UP_DELAY] = (network.storage_hop or network.hop) if topology.storage.enabled else 0
-    settings[UP_ROWS] = topology.storage.shards if topology.storage.enabled else 1
+    settings[UP_ROWS] = topology.storage.shards if topology.storage.enabled else 0  # 0: into the gateway's own producer.
     settings[LIMIT] = min(config.connections, config.descriptors, config.memory // max(1, config.memory_per_connection))
     settings[BUFFER] = config.buffer
     settings[WARMUP] = topology.run.warmup

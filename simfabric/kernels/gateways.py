@@ -366,7 +366,7 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
     outs.sent[0] = n + 1
     outs.up[n, 0] = now + nodes.settings[UP_DELAY]
     outs.up[n, 1] = (13 << 56) | message
-    outs.up[n, 2] = channel % nodes.settings[UP_ROWS]
+    outs.up[n, 2] = channel % nodes.settings[UP_ROWS] if nodes.settings[UP_ROWS] > 0 else gateway
     outs.up[n, 3] = message
     outs.up[n, 4] = life
     finish(gateway, core, begins, now, nodes, tally)

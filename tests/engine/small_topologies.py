@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import hypothesis
 from hypothesis import strategies as st
 
 from simfabric.topology import Topology
@@ -46,7 +47,7 @@ CHOICES: dict[str, list[str]] = {
     "balancer.handshake": ["10us", "exponential(1ms)"],
     "gateways.count": ["1", "2", "3", "6"],
     "gateways.cores": ["1", "2", "4"],
-    "gateways.dispatch": ["channel", "shared"],
+    "gateways.dispatch": ["connection", "shared"],
     "gateways.work.frame_in": LAWS,
     "gateways.work.delivery": LAWS,
     "gateways.work.subscribe": LAWS,
@@ -91,6 +92,7 @@ def small_topologies(draw: st.DrawFn) -> Topology:
         del changes["storage.enabled"]  # Without a bus, the storage is the log.
     if changes.get("fanout.pattern") == "direct":
         changes["traffic.news.kind"] = "users"  # And back ends have nowhere to publish.
+    hypothesis.note(repr(changes))
     return topology_of(BASE, **changes)
 
 

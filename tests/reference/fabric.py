@@ -26,9 +26,10 @@ Process = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True)
 class Setting:
-    """What both fabrics are told alike: of every client its gateway, its channels in the order of its subscriptions, and its one-way delay [ns]."""
+    """What both fabrics are told alike, of every client: its gateway and core there, its channels in the order of its subscriptions, its one-way delay [ns]."""
 
     home: list[int]
+    core: list[int]
     channels: list[list[int]]
     delay: list[int]
 
@@ -40,7 +41,8 @@ class Message:
     number: int
     channel: int
     size: int
-    gateway: int = -1  # The publisher's; none when a back end publishes.
+    gateway: int = -1  # The publisher's, and its core there; none when a back end publishes.
+    core: int = -1
     place: tuple[int, int] = (0, 0)  # Offset and partition.
     batch: int = 0
     leads: bool = False  # Whether it is the first record of its batch.
@@ -64,14 +66,13 @@ class Reference:
         self.tables: dict[Law, Any] = {}
         self.pattern = topology.fanout.pattern
         gateways, bus = topology.gateways, topology.bus
-        self.subscribers: dict[tuple[int, int], list[int]] = defaultdict(list)  # Clients, ascending, by channel and gateway.
-        self.holders: dict[int, set[int]] = defaultdict(set)  # Gateways by channel.
+        queues = 1 if gateways.dispatch == "shared" else gateways.cores
+        self.holders: dict[int, dict[int, dict[int, list[int]]]] = {}  # Channel -> gateway -> core -> clients, ascending.
         for client, channels in enumerate(setting.channels):
             for channel in channels:
-                self.subscribers[channel, setting.home[client]].append(client)
-                self.holders[channel].add(setting.home[client])
+                cores = self.holders.setdefault(channel, {}).setdefault(setting.home[client], {})
+                cores.setdefault(setting.core[client] % queues, []).append(client)
         self.sockets = [simpy.Store(env) for _ in setting.home]
-        queues = 1 if gateways.dispatch == "shared" else gateways.cores
         self.cores = [[simpy.Store(env) for _ in range(queues)] for _ in range(gateways.count)]
         self.shards = [simpy.Store(env) for _ in range(topology.storage.shards)]
         self.accumulators: dict[tuple[int, int], simpy.Store] = {}
@@ -134,13 +135,19 @@ class Reference:
             if source.kind == "producers":
                 self.accumulate(topology.gateways.count + row, message)
             else:
-                message.gateway = self.setting.home[client]
+                message.gateway, message.core = self.setting.home[client], self.setting.core[client]
                 self.env.process(self.later(self.setting.delay[client], self.frame, message.gateway, message, True))
 
     def frame(self, gateway: int, message: Message, up: bool) -> None:
-        """A frame reaches a gateway: from a client (up), or for its subscribers."""
+        """A frame reaches a gateway: from a client on one core (up), or for every core that has subscribers; one of them finds that there are none."""
         queues = self.cores[gateway]
-        queues[message.channel % len(queues)].put((message, up))
+        readers = [message.core] if up else self.subscribers(message, gateway) or [message.channel]
+        for core in readers:
+            queues[core % len(queues)].put((message, up))
+
+    def subscribers(self, message: Message, gateway: int) -> dict[int, list[int]]:
+        """Who on this gateway is to have the message, by core."""
+        return self.holders.get(message.channel, {}).get(gateway, {})
 
     def core(self, gateway: int, queue: int) -> Process:
         """A core of a gateway: read a frame; pass it on, or write it to every subscriber in turn."""
@@ -154,7 +161,7 @@ class Reference:
             elif up:
                 self.accumulate(gateway, message)
             else:
-                for client in self.subscribers.get((message.channel, gateway), ()):
+                for client in self.subscribers(message, gateway).get(queue, ()):
                     writing = self.drawn(work.delivery, "gateways/delivery", message.number, client) + ((message.size * per_byte) >> 20)
                     yield env.timeout(writing)
                     self.sockets[client].put((env.now, message))
@@ -276,6 +283,6 @@ class Reference:
             ready, message = yield self.routers[router].get()
             yield env.timeout(max(0, ready - env.now))
             yield env.timeout(self.drawn(fanout.work, "routers/message", message.number, 0))
-            for gateway in sorted(self.holders.get(message.channel, ())):
+            for gateway in sorted(self.holders.get(message.channel, {})):
                 yield env.timeout(self.drawn(fanout.work_per_target, "routers/target", message.number, gateway))
                 env.process(self.later(self.hop, self.frame, gateway, message, False))

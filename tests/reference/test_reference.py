@@ -1,0 +1,71 @@
+"""The engine and a fabric in plain SimPy agree: every delivery of every message to every client arrives at the same nanosecond.
+
+Draws have addresses, so the two have the same luck, and exact equality is the only tolerance there is.
+"""
+
+import pytest
+
+from tests.helpers import run, setting, topology_of
+from tests.reference.fabric import Reference
+
+SMALL = """
+run: {duration: 2s, warmup: 0s}
+clients: {count: 40, subscriptions: 3}
+channels: {count: 8}
+traffic: [{name: chat, rate: 2/s}]
+gateways: {count: 3}
+bus: {brokers: 2, partitions: 5, replication: 2}
+"""
+
+STEADY = {
+    "traffic.chat.arrivals": "regular",
+    "clients.delay": "uniform(3ms, 40ms)",  # Drawn once per client: the delays differ, the course of things is fixed.
+    "storage.work": "1ms",
+}
+CASES = {
+    "a regular source and constant work, targeted": STEADY,
+    "a regular source and constant work, broadcast": STEADY | {"fanout.pattern": "broadcast"},
+    "a regular source and constant work, direct": STEADY | {"fanout.pattern": "direct", "routing.cache": "0s"},
+    "everything at its default, targeted": {},
+    "everything at its default, broadcast": {"fanout.pattern": "broadcast"},
+    "every read of the routing table goes to the store, direct": {"fanout.pattern": "direct", "routing.cache": "0s"},
+    "a cached entry that serves one gateway": {"fanout.pattern": "direct", "routing.cache": "100ms", "gateways.count": "1"},
+    "stale entries of the routing table": {"routing.cache": "20ms", "routing.store_delay": "5ms", "traffic.chat.rate": "5/s"},
+    "batches that linger": {"bus.linger": "20ms", "traffic.chat.rate": "5/s"},
+    "batches that are full before they have lingered": {"bus.linger": "50ms", "bus.batch": "2KB", "traffic.chat.rate": "8/s"},
+    "batches straight from the gateways": {"storage.enabled": "false", "bus.linger": "20ms", "traffic.chat.rate": "5/s"},
+    "a leader that is nearly saturated": {"bus.work": "exponential(4ms)", "bus.threads": "1", "traffic.chat.rate": "5/s", "bus.brokers": "2"},
+    "work for every byte": {"bus.work_per_byte": "1us", "bus.threads": "1", "gateways.work.byte_out": "50ns", "traffic.chat.size": "exponential(2KB)"},
+    "replicas that answer in any order": {"bus.replica_delay": "exponential(10ms)", "bus.threads": "3", "traffic.chat.rate": "5/s"},
+    "fetches that wait for enough": {
+        "bus.fetch.min_bytes": "3KB", "bus.fetch.max_wait": "40ms", "bus.fetch.max_bytes": "3KB", "bus.brokers": "1", "bus.replication": "1",
+        "fanout.routers": "1", "traffic.chat.rate": "5/s",
+    },
+    "fetches of every gateway that wait for enough": {
+        "bus.fetch.min_bytes": "3KB", "bus.fetch.max_wait": "40ms", "bus.brokers": "1", "bus.replication": "1", "fanout.pattern": "broadcast",
+    },
+    "slow downlinks": {"clients.bandwidth": "200kbit/s", "traffic.chat.size": "exponential(1KB)"},
+    "downlinks that take no time": {"clients.bandwidth": "unlimited"},
+    "one core": {"gateways.cores": "1", "gateways.work.delivery": "exponential(1ms)", "traffic.chat.rate": "5/s"},
+    "busy cores, each with its connections": {"gateways.work.delivery": "exponential(2ms)", "gateways.work.frame_in": "exponential(1ms)"},
+    "cores that share one queue": {
+        "gateways.dispatch": "shared", "gateways.cores": "3", "gateways.work.delivery": "2ms", "gateways.work.frame_in": "500us", "clients.subscriptions": "1",
+        "channels.count": "40", "channels.popularity": "uniform", "traffic.chat.rate": "4/s",
+    },
+    "routers that queue": {"fanout.work": "exponential(2ms)", "fanout.work_per_target": "exponential(1ms)", "traffic.chat.rate": "3/s"},
+    "back ends that publish to everyone": {
+        "channels.given": "[{name: hall, members: 100%}]", "traffic.chat.kind": "producers", "traffic.chat.to": "hall", "traffic.chat.rate": "30/s",
+    },
+    "hops of different lengths": {"network.hop": "300us", "network.storage_hop": "2ms", "network.bus_hop": "7ms"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_engine_and_plain_simpy_agree_to_the_nanosecond(case):
+    topology = topology_of(SMALL, **CASES[case])
+    reference = Reference(topology, setting(topology))
+    reference.run()
+    expected = sorted((at, message, client) for message, client, at in reference.arrivals)
+    found = [(at, message, client) for message, client, at in run(topology).trail.tolist() if at < topology.run.duration]
+    assert len(expected) > 300, "void: too few deliveries to say anything"
+    assert found == expected
