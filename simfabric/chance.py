@@ -112,12 +112,12 @@ class Law:
 
     def quantile(self, p: float) -> float:
         """The value below which a share `p` in [0, 1] lies."""
-        return QUANTILES[self.name](p, *self.parameters)
+        return float(QUANTILES[self.name](p, *self.parameters))
 
     @property
     def mean(self) -> float:
         """The mean; infinite for a Pareto law of shape <= 1."""
-        return MEANS[self.name](*self.parameters)
+        return float(MEANS[self.name](*self.parameters))
 
     @property
     def constant(self) -> bool:

@@ -56,7 +56,8 @@ def plain(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 def _seen(argument: Any) -> Any:
     if isinstance(argument, np.ndarray):
-        return memoryview(argument)
+        view: Any = argument
+        return memoryview(view)
     if isinstance(argument, tuple):
         return argument._make(map(_seen, argument)) if hasattr(argument, "_make") else tuple(map(_seen, argument))
     return argument
@@ -81,8 +82,10 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
     source.__module__ = kernel.__module__
     source.__qualname__ = kernel.__qualname__
     # Kernels allocate nothing, so they need no reference counts (_nrt): on every bundle in every call these cost more than the work.
-    inline = "always" if kernel in INLINED else "never"
-    return numba.njit(source, cache=True, nogil=True, inline=inline, _nrt=False)  # type: ignore[no-any-return]
+    options: dict[str, Any] = {"cache": True, "nogil": True, "inline": "always" if kernel in INLINED else "never", "_nrt": False}
+    compile_it: Any = numba.njit(**options)
+    whole: Callable[..., Any] = compile_it(source)
+    return whole
 
 
 def chosen(kernel: Callable[..., Any], by_numba: bool) -> Callable[..., Any]:

@@ -216,8 +216,8 @@ class Consumers(Component):
     def _mine(self) -> Array:
         """Which partitions each consumer reads: bool[consumers, partitions or 1]."""
         if self.broadcast:
-            return (self.shelf.alive == 1)[:, None]
-        return self.shelf.owner_of[None, :] == np.arange(self.count)[:, None]
+            return np.asarray(self.shelf.alive == 1)[:, None]
+        return np.asarray(self.shelf.owner_of[None, :] == np.arange(self.count)[:, None])
 
     def _make_room(self, count: int) -> None:
         records = self.shelf.records

@@ -54,7 +54,7 @@ class Clients(Component):
         self._sent[:] = 0
         columns = self.columns
         self._live(
-            frames, count, self._reconnect, config.factor, config.jitter, self._key, self.world.topology.network.hop, self.world.topology.run.warmup,
+            frames, count, self._reconnect, config.factor, config.jitter, self._key, self.world.topology.network.hop,
             columns.crowd, columns.log, up, dial, again, self._sent, self.tally,
         )  # fmt: skip
         self.to_gateways.inbox.put(up, int(self._sent[0]))

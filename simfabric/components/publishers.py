@@ -140,12 +140,12 @@ class Stream:
         if self.source.to == "subscribed" and topology.clients.subscriptions:
             crowd = self.columns.crowd
             own = topology.clients.subscriptions  # The given channels come first in each seat's list; they have sources of their own.
-            return crowd.channels[crowd.start[seat + 1] - own + below(key, 0, n, own).astype(np.int64)].astype(np.int64)
+            return np.asarray(crowd.channels[crowd.start[seat + 1] - own + below(key, 0, n, own).astype(np.int64)], np.int64)
         if self._popularity:
             channel = np.empty(len(n), np.int64)
             self.world.kernel(draws.find_column)(*self._popularity, key, n, 0, channel)
             return channel + len(given)
-        return below(key, 0, n, len(given) + topology.channels.count).astype(np.int64)
+        return np.asarray(below(key, 0, n, len(given) + topology.channels.count), np.int64)
 
     def _key(self, decision: str) -> int:
         return self.world.key(f"traffic/{self.source.name}/{decision}")

@@ -31,8 +31,8 @@ PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, 
 
 
 def live(
-    frames: Any, count: int, reconnect: Any, factor: float, jitter: float, key: int, hop: int, warmup: int, crowd: Crowd, log: Log, up: Any, dial: Any, again: Any, sent: Any,
-    tally: Tally
+    frames: Any, count: int, reconnect: Any, factor: float, jitter: float, key: int, hop: int, crowd: Crowd, log: Log, up: Any, dial: Any, again: Any,
+    sent: Any, tally: Tally
 ) -> None:  # fmt: skip
     """Serve the clients' frames; reconnect: [0] first delay, [1] cap [ns]. sent: frames written to `up` (gateways), `dial` (balancer) and `again` (timers)."""
     for f in range(count):

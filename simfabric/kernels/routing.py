@@ -50,8 +50,8 @@ def visible(slot: int, view: int, book: Book, evicted_at: Any) -> bool:
 
 
 def route(
-    frames: Any, begin: int, count: int, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any, per_target: Any, keys: Any, warmup: int,
-    hop: int, evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
+    frames: Any, begin: int, count: int, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any, per_target: Any, keys: Any,
+    warmup: int, hop: int, evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
 ) -> int:  # fmt: skip
     """Route the frames begin .. count until `out` is full; returns the first frame not routed. sent[0]: frames written so far.
 

@@ -34,7 +34,8 @@ from simfabric.policies.popularity import find
 
 
 def draw_channels(
-    client_of_seat: Any, step: int, given_offset: Any, given_members: Any, clients: int, count: int, cumulative: Any, guide: Any, key: int, start: Any, channels: Any
+    client_of_seat: Any, step: int, given_offset: Any, given_members: Any, clients: int, count: int, cumulative: Any, guide: Any, key: int, start: Any,
+    channels: Any
 ) -> int:  # fmt: skip
     """Fill `channels` [CSR by seat] with the distinct channels of every seat: the given ones it is a member of, then `count` by popularity.
 

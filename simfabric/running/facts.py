@@ -43,15 +43,11 @@ OUTCOMES = {"live": LIVE, "duplicate": DUPLICATE, "held": HELD, "gap": GAPPED, "
 
 def tallies(fabric: Fabric) -> dict[str, Tally]:
     """What each component counted."""
-    parts = {
-        "gateways": merged([worker.tally for worker in fabric.gateways.workers]),
-        "clients": fabric.clients.tally,
-        "storage": fabric.storage and fabric.storage.tally,
-        "producers": fabric.producers and fabric.producers.tally,
-        "bus": fabric.brokers and fabric.brokers.tally,
-        "routers": fabric.routers and fabric.routers.tally,
-    }
-    return {name: tally for name, tally in parts.items() if tally}
+    counted = {"gateways": merged([worker.tally for worker in fabric.gateways.workers]), "clients": fabric.clients.tally}
+    for component in (fabric.storage, fabric.producers, fabric.brokers, fabric.routers):
+        if component is not None:
+            counted[component.name] = component.tally
+    return counted
 
 
 def checkpoint(fabric: Fabric) -> Checkpoint:
@@ -113,7 +109,7 @@ def waiting_messages(fabric: Fabric, now: int) -> Array:
         parts.append(fabric.producers.waiting[:, 3])
     messages = np.concatenate(parts)
     rows = fabric.columns.log.rows[messages - fabric.columns.log.base[0]]
-    return messages[rows[:, PUBLISHED_AT] < now]
+    return np.asarray(messages[rows[:, PUBLISHED_AT] < now])
 
 
 def first_waiting(fabric: Fabric) -> int:

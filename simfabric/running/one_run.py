@@ -140,10 +140,11 @@ class Watch:
         lost = sum(int(tally.counters[LOST_OBLIGATIONS]) for name, tally in counted.items() if name in ("gateways", "storage", "producers"))
         state = fabric.gateways.nodes.state
         log = fabric.columns.log
-        published = int(log.base[0]) + int(np.searchsorted(log.rows[: fabric.columns.messages - int(log.base[0]), PUBLISHED_AT], fabric.world.now))
+        base = int(log.base[0])
+        published = base + int(np.searchsorted(log.rows[: fabric.columns.messages - base, PUBLISHED_AT], fabric.world.now))
         self.recorder.timeline.append((
-            fabric.world.now, int(state[:, OPEN].sum()), published - int(clients[UNSENT_COUNT]), int(gateways[LIVE] + gateways[REPLAYED_COUNT]), int(gateways[REPLAYED_COUNT]), lost,
-            int(gateways[[CUT, OVERFLOWN, HELD, GAPPED, STALE]].sum()), fabric.consumers.lag() if fabric.consumers else 0, *clients[3:7].tolist(),
+            fabric.world.now, int(state[:, OPEN].sum()), published - int(clients[UNSENT_COUNT]), int(gateways[LIVE] + gateways[REPLAYED_COUNT]),
+            int(gateways[REPLAYED_COUNT]), lost, int(gateways[[CUT, OVERFLOWN, HELD, GAPPED, STALE]].sum()), fabric.consumers.lag() if fabric.consumers else 0, *clients[3:7].tolist(),
             int(fabric.replay.counters[0]), int(state[:, FRAMES].sum()),
         ))  # fmt: skip
         self.recorder.busy.append(np.concatenate([(b.rows - b.ahead) for b in facts.busy(fabric, counted)]))

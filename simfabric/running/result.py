@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
 MESSAGE_NAMES = (
-    "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at", "routed_at", "fate",
+    "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at",
+    "routed_at", "fate",
 )  # fmt: skip
 
 
@@ -120,7 +121,7 @@ class Result:
     def slo(self) -> tuple[Objective, ...]:
         """The promises of the topology and what became of them."""
         promised = self.topology.slo
-        _, _, _, _, _, _, _, _, breaks, dials, openings, refusals, _, _ = self.timeline[-1]
+        breaks, openings, refusals = (self.timeline[-1, TIMELINE.index(name)] for name in ("breaks", "openings", "refusals"))
         answered = openings + refusals
         recovery = self.stages[STAGE_NAMES.index("recovery")]
         replayed, expired = self.end.replayed, self.end.expired

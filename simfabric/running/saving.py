@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simfabric.analysis.quantiles import bin_edges
 from simfabric.errors import SimfabricError
+from simfabric.kernels.histogram import bin_edges
 from simfabric.kernels.state import STAGE_NAMES
 from simfabric.recorder import TIMELINE
 
@@ -46,7 +46,9 @@ def columns_of(result: Result, name: str) -> Columns:
         return {(f"{key}_ns" if key.endswith("_at") else key): result.messages[:, i] for i, key in enumerate(MESSAGE_NAMES)}
     if name == "delays":
         regions = [region.name for region in result.topology.clients.regions] or ["main"]
-        return _bins([(("warm-up", "after")[late], region, result.delays[late, r]) for late in (0, 1) for r, region in enumerate(regions)], ("published", "region"))
+        published = ("warm-up", "after")
+        parts = [(published[late], region, result.delays[late, r]) for late in (0, 1) for r, region in enumerate(regions)]
+        return _bins(parts, ("published", "region"))
     if name == "stages":
         return _bins([(stage, result.stages[i]) for i, stage in enumerate(STAGE_NAMES)], ("stage",))
     if name == "events":
@@ -103,7 +105,8 @@ def _write(folder: Path, name: str, columns: Columns) -> Path:
         import pyarrow.parquet
     except ImportError:
         path, aside = folder / f"{name}.npz", folder / f"{name}.part.npz"
-        np.savez_compressed(aside, **{key: np.asarray(value) for key, value in columns.items()})
+        arrays: Columns = {key: np.asarray(value) for key, value in columns.items()}
+        np.savez_compressed(aside, **arrays)
     else:
         path, aside = folder / f"{name}.parquet", folder / f"{name}.parquet.part"
         pyarrow.parquet.write_table(pyarrow.table(columns), aside)

@@ -38,7 +38,9 @@ def plain(text: str) -> str:
 
 def summary(result: Result) -> str:
     """One screen: what was run, what went through, how long it took, what is nearest to saturation, which promises and laws held."""
-    return "\n".join([*_head(result), "", *_traffic(result), "", *_delays(result), "", *_load(result), "", *_promises(result), *_published(result), "", *_laws(result)])
+    parts = (_head, _traffic, _delays, _load, _promises, _published, _laws)
+    blocks = ["\n".join(part(result)) for part in parts]
+    return "\n\n".join(block for block in blocks if block)
 
 
 def _head(result: Result) -> Iterator[str]:
@@ -119,7 +121,6 @@ def _published(result: Result) -> Iterator[str]:
     published = result.topology.published
     if published is None:
         return
-    yield ""
     yield f"predicted beside published ({plain(published.source)})"
     yield f"{'':14}{'predicted':>11}{'published':>11}{'ratio':>11}"
     for point in published.quantiles:

@@ -1,7 +1,7 @@
 """A gateway kernel with a planted bug: when the millionth delivery goes by, the slot's last subscriber is passed over."""
 
 from simfabric.kernels.gateways import serve as honest
-from simfabric.kernels.state import ALIVE, EXPECTED, SIZE, LIVE
+from simfabric.kernels.state import EXPECTED, SIZE
 
 
 def serve(frames, first, count, nodes, book, crowd, log, outs, tally):

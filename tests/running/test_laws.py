@@ -39,10 +39,14 @@ def test_published_times_subscribers_is_accounted_for_at_every_checkpoint():
         assert c.owed == c.live + c.replayed + sum(c.dropped.values()) + in_flight + c.away_lacks
 
 
-def test_after_the_last_publication_everything_has_arrived():
-    topology = loads(KILLED, sets=["run.duration=20s"]).with_({"traffic.chat.bursts.every": "20s", "traffic.chat.bursts.length": "1s", "traffic.chat.bursts.times": "1"})
-    result = run(topology)
-    assert result.end.away_lacks == 0
+def test_after_a_quiet_end_nothing_is_in_flight_or_offline(tmp_path):
+    (tmp_path / "trace.csv").write_text("at_s,channel,client\n" + "".join(f"{0.05 * i:.2f},{i % 5},{i % 7}\n" for i in range(160)))
+    text = "version: 1\nclients: {count: 50}\ngateways: {count: 2}\ntraffic: [{name: replayed, kind: trace, file: trace.csv}]\n"
+    faults = "run: {duration: 40s}\nfaults: [{target: {gateway: 0}, at: 4s, down: 1s}]\n"
+    result = run(loads(text + faults, folder=tmp_path))
+    end = result.end
+    assert end.away_lacks == 0 and end.upstream == 0 and end.logged == end.cursors
+    assert result.lawful and end.replayed > 0
 
 
 def planted(monkeypatch, name, bug):
