@@ -5,6 +5,6 @@
 
 from simfabric.topology.loading import load, loads
 from simfabric.topology.model import Topology
-from simfabric.topology.schema import explain, schema
+from simfabric.topology.json_schema import explain, schema
 
 __all__ = ["Topology", "explain", "load", "loads", "schema"]

@@ -108,10 +108,10 @@ class Aim:
         return float(self.weight @ (self.surely + (clients - self.surely) * self.share))
 
 
-def aim(topology: Topology, source: Source, members: Membership) -> Aim:
-    """Where a source's publications go."""
+def aim(topology: Topology, source: Source, members: Membership, over: tuple[Array, Array] | None = None) -> Aim:
+    """Where a source's publications go; `over` gives the ranks and weights of the ordinary channels, where not the usual ones."""
     names = [channel.name for channel in topology.channels.given]
-    ranks, weights = ranks_of(members.channels)
+    ranks, weights = over or ranks_of(members.channels)
     if source.to in names:
         return Aim(np.ones(1), np.array([members.given[names.index(source.to)]]), 0)
     share = members.share(ranks)

@@ -1,0 +1,94 @@
+"""Hot spots: how unevenly the channels' keys load shards, partitions, brokers and routers.
+
+A channel belongs to one shard, one partition, one broker and one router, so a popular one loads them more than others. The first million
+channels are looked at one by one, with the bus's own partitioner; what lies beyond (the least popular) is spread evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from simfabric.components.publishers import trace_rows
+from simfabric.planning.flows import Flow, Spread
+from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
+from simfabric.policies.pools import Floats
+from simfabric.topology import Topology
+from simfabric.topology.expected import Aim, Membership, aim
+from simfabric.topology.traffic import Source
+
+ONE_BY_ONE = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Hotspots:
+    """What each row would have to do, per second."""
+
+    stored: Floats  # Publications, by shard.
+    records: Floats  # Records, by partition.
+    backend: Floats  # Of them, those of back ends.
+    frames: Floats  # Frames to gateways, by partition.
+    owner: Floats  # The router of each partition.
+
+
+def hotspots(topology: Topology, flows: Sequence[Flow], members: Membership) -> Hotspots:
+    """Look at every channel."""
+    given = len(members.given)
+    channels = given + members.channels
+    count = min(channels, given + ONE_BY_ONE)
+    over = np.arange(1.0, count - given + 1.0), np.ones(count - given)
+    share = np.concatenate([np.array(members.given), members.share(over[0])])
+    reach = _reach(topology, share)
+    by_clients, backend, frames = np.zeros(count), np.zeros(count), np.zeros(count)
+    beyond = np.zeros(3)  # Of the same three, what goes to channels that are not looked at.
+    for source, flow in zip(topology.traffic, flows, strict=True):
+        each = flow.rate * weights_of(topology, source, members, over, count)
+        target = by_clients if flow.by_clients else backend
+        target += each
+        frames += each * reach
+        rest = max(0.0, flow.rate - float(each.sum()))
+        beyond += rest * np.array([flow.by_clients, not flow.by_clients, reach[-1]])
+    channel, bus = np.arange(count), topology.bus
+    shards = topology.storage.shards
+    stored = np.bincount(channel % shards, by_clients, minlength=shards) + beyond[0] / shards
+    partition_of = channel_partitions(channel, bus.partitions)
+
+    def by_partition(column: Floats, rest: float) -> Floats:
+        total: Floats = np.bincount(partition_of, column, minlength=bus.partitions) + rest / bus.partitions
+        return total
+
+    return Hotspots(
+        stored=stored,
+        records=by_partition(by_clients + backend, float(beyond[0] + beyond[1])),
+        backend=by_partition(backend, float(beyond[1])),
+        frames=by_partition(frames, float(beyond[2])),
+        owner=ASSIGNORS[bus.assignor](np.arange(topology.fanout.routers), bus.partitions).astype(np.float64),
+    )
+
+
+def _reach(topology: Topology, share: Floats) -> Floats:
+    """The mean number of gateways that each channel has members on, as if all gateways were alike."""
+    gateways = topology.gateways.count
+    one = Spread(np.array([float(gateways)]), np.array([1.0 / gateways]))
+    n = topology.clients.count / gateways
+    reach: Floats = one.count[0] * (1.0 - np.power(1.0 - np.minimum(share, 1.0), n))
+    return reach
+
+
+def weights_of(topology: Topology, source: Source, members: Membership, over: tuple[Floats, Floats], count: int) -> Floats:
+    """The share of a source's publications that goes to each given channel, and to the ordinary ones of the ranks in `over`: `count` in all."""
+    weights = np.zeros(count)
+    names = [channel.name for channel in topology.channels.given]
+    if source.kind == "trace":
+        rows = trace_rows(topology, source)
+        rows = rows[rows[:, 0] < topology.run.duration]
+        seen: Floats = np.bincount(rows[:, 1], minlength=count)[:count] / max(1, len(rows))
+        return seen
+    if source.to in names:
+        weights[names.index(source.to)] = 1.0
+        return weights
+    where: Aim = aim(topology, source, members, over)
+    weights[count - len(where.weight) :] = where.weight
+    return weights

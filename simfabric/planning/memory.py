@@ -1,0 +1,135 @@
+"""Memory: what a run will hold, from the columns as they really are (`miniature`) and the number of their rows.
+
+Only what is written to counts: columns for clients that lose their connection stay untouched, and cost nothing, as long as nobody does.
+
+Leaves out: results that are kept after the run; the pages of the operating system's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simfabric.fabric import Fabric
+from simfabric.kernels.frames import WIDTH
+from simfabric.kernels.state import COUNTERS
+from simfabric.planning.flows import Spread
+from simfabric.recorder import TIMELINE
+from simfabric.topology import Topology
+from simfabric.topology.expected import Aim, Membership, ranks_of
+from simfabric.world import SECOND
+
+# Which rows the fields of the bundles have; see kernels/state.py. A test knows whether one is missing.
+CLIENT = ("link", "client", "home", "subscribed", "belief", "cookie", "start")
+AWAY_CLIENT = ("broke_at", "attempt", "dials")  # Written to when a client dials.
+SUBSCRIPTION = ("channels",)
+AWAY_SUBSCRIPTION = ("resume_cursor", "resume_message", "held_first", "held_last")  # Written to when its client comes back.
+CHANNEL = ("members", "channel_first", "channel_more", "head_message", "head_sequence")
+SLOT, ROW, LATE, MESSAGE = ("slots",), ("rows",), ("late",), ("rows",)
+FIXED = ("pool", "base")
+
+LAYING_OUT = 4  # Bytes of a subscription while subscriptions are sorted by channel.
+SEATING = 80  # Bytes of a client while it is given a gateway and a seat.
+DRAWING = 64  # Bytes of a channel while popularity is tabulated.
+FRAME = 4 * 8 * WIDTH + 16  # Bytes of a frame that waits: in four arrays of an inbox, and in the order.
+PROGRAM = 60_000_000  # Python, numpy, SimPy, pydantic.
+NUMBA = 130_000_000  # numba, and the kernels compiled.
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """So many things of so many bytes."""
+
+    what: str
+    count: float
+    each: float  # [bytes]
+
+    @property
+    def size(self) -> float:
+        """All of them [bytes]."""
+        return self.count * self.each
+
+
+def row_bytes(bundle: Any, names: Sequence[str]) -> float:
+    """Bytes of one row of these fields of a bundle."""
+    arrays: list[np.ndarray[Any, Any]] = [getattr(bundle, name) for name in names]
+    return sum(array.nbytes / len(array) for array in arrays)
+
+
+def slots_of(topology: Topology, members: Membership, spread: Spread) -> float:
+    """Pairs of a channel and a gateway that has a member of it."""
+    ranks, weights = ranks_of(members.channels)
+    share = np.concatenate([np.array(members.given), members.share(ranks)])
+    aim = Aim(np.concatenate([np.ones(len(members.given)), weights]), share, 0)
+    return spread.reach(aim, topology.clients.count)
+
+
+def away_share(topology: Topology) -> float:
+    """The share of the clients that dial during the run: all of those that were not connected, and those that a dying gateway held."""
+    return 1.0 if topology.clients.start else min(1.0, len(topology.faults) / topology.gateways.count)
+
+
+def parts_of(
+    topology: Topology, mini: Fabric, members: Membership, spread: Spread, messages: float, frames: float, window: int, compiled: bool
+) -> tuple[Part, ...]:
+    """What the run will hold, largest first; `frames` per second through all inboxes, `messages` in the whole run."""
+    columns, clients = mini.columns, topology.clients.count
+    crowd, book, log = columns.crowd, columns.book, columns.log
+    subscriptions, slots, away = members.subscriptions, slots_of(topology, members, spread), away_share(topology)
+    identity = row_bytes(columns.who, ("user", "tenant", "address", "region")) + columns.seat_of.itemsize
+    row, slot, late = row_bytes(book, ROW), row_bytes(book, SLOT), row_bytes(book, LATE)
+    each_client = row_bytes(crowd, CLIENT) + identity
+    each_subscription = row_bytes(crowd, SUBSCRIPTION) + (0.0 if topology.clients.start else row)
+    each_channel = row_bytes(crowd, CHANNEL[:1]) + row_bytes(book, CHANNEL[1:3]) + row_bytes(log, CHANNEL[3:]) + DRAWING
+    parts = [
+        Part("program", 1, PROGRAM + NUMBA * compiled),
+        Part("clients", clients, each_client),
+        Part("subscriptions", subscriptions, each_subscription),
+        Part("laying out", 1, max(subscriptions * LAYING_OUT, clients * SEATING)),
+        Part("channels", len(members.given) + members.channels, each_channel),
+        Part("messages in the log", min(1.0, topology.bus.retention / topology.run.duration) * messages, row_bytes(log, MESSAGE)),
+        Part("frames on their way", frames * window / SECOND, 2 * FRAME),
+        Part("consumers x partitions", _consumers(topology) * topology.bus.partitions, 5 * 8),
+        Part("producers x partitions", _producers(topology) * topology.bus.partitions, 4 * 8),
+        Part("timeline", *_timeline(topology, mini)),
+        Part("histograms", *_histograms(topology, mini)),
+    ]
+    if not topology.clients.start:
+        parts.append(Part("slots (a channel on a gateway)", slots, slot))
+    if away:
+        late_slots, late_rows = slots * away, max(4.0 * slots, 2.5 * subscriptions) * away
+        grown = late_slots * (slot + late) + late_rows * row
+        present = 0.0 if topology.clients.start else slots * slot + subscriptions * row
+        parts += [
+            Part("clients that dial", clients * away, row_bytes(crowd, AWAY_CLIENT) + FRAME),
+            Part("subscriptions that come back", subscriptions * away, row_bytes(crowd, AWAY_SUBSCRIPTION)),
+            Part("growing room for them", 1, 1.7 * grown + present),
+        ]
+    return tuple(sorted(parts, key=lambda part: -part.size))
+
+
+def _consumers(topology: Topology) -> int:
+    pattern = topology.fanout.pattern
+    return 0 if pattern == "direct" else topology.gateways.count if pattern == "broadcast" else topology.fanout.routers
+
+
+def _producers(topology: Topology) -> int:
+    return 0 if topology.fanout.pattern == "direct" else topology.gateways.count + len(topology.traffic)
+
+
+def _timeline(topology: Topology, mini: Fabric) -> tuple[float, float]:
+    """Samples, one a second up to an hour, and the bytes of each: its figures, and the work done by every row."""
+    samples = min(3600, math.ceil(topology.run.duration / SECOND)) + topology.run.checkpoints
+    rows = topology.gateways.count + topology.storage.shards + topology.bus.brokers + topology.fanout.routers + topology.replay.servers
+    return samples, 8.0 * (len(TIMELINE) + rows + topology.balancer.servers)
+
+
+def _histograms(topology: Topology, mini: Fabric) -> tuple[float, float]:
+    """Tallies, and the bytes of one that counts deliveries."""
+    tally = mini.gateways.workers[0].tally
+    regions = max(1, len(topology.clients.regions))
+    return topology.run.workers + 2, tally.delays.nbytes * regions + tally.stages.nbytes + 8 * COUNTERS
