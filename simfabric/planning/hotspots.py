@@ -56,8 +56,7 @@ def hotspots(topology: Topology, flows: Sequence[Flow], members: Membership) -> 
     partition_of = channel_partitions(channel, bus.partitions)
 
     def by_partition(column: Floats, rest: float) -> Floats:
-        total: Floats = np.bincount(partition_of, column, minlength=bus.partitions) + rest / bus.partitions
-        return total
+        return (np.bincount(partition_of, column, minlength=bus.partitions) + rest / bus.partitions).astype(np.float64)
 
     return Hotspots(
         stored=stored,

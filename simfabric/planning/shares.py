@@ -14,8 +14,8 @@ from simfabric.chance import decision_key, word
 from simfabric.components.balancer import policy_of
 from simfabric.policies.balancing import ConsistentHash, Dials, Pool
 from simfabric.policies.hashing import CLIENT
-from simfabric.policies.popularity import equal, zipf
 from simfabric.policies.pools import Floats, Integers
+from simfabric.policies.popularity import equal, zipf
 from simfabric.topology import Topology
 
 MOST_GROUPS = 1_000_000  # Tenants or addresses that are hashed one by one; more spread evenly enough.
@@ -46,8 +46,9 @@ def ring_shares(gateways: int, points: int, key: int) -> Floats:
     arcs = np.diff(at, prepend=at[-1])  # Unsigned words wrap, as the ring does.
     if len(at) == 1:
         return np.ones(1)
-    shares: Floats = np.bincount(owners, weights=arcs.astype(np.float64), minlength=gateways)
-    return shares / shares.sum()
+    lengths = np.bincount(owners, weights=arcs.astype(np.float64), minlength=gateways).astype(np.float64)
+    shares: Floats = lengths / lengths.sum()
+    return shares
 
 
 def bounded(shares: Floats, bound: float) -> Floats:
@@ -85,5 +86,4 @@ def _by_tenant(topology: Topology, key: int) -> Floats:
     nobody = np.full(len(tenant), -1, np.int64)
     pool = Pool(np.ones(gateways, bool), np.zeros(gateways, np.int64), np.ones(gateways), key)
     gateway = policy.pick(Dials(tenant, tenant, tenant, tenant, nobody, tenant, tenant), pool)
-    shares: Floats = np.bincount(gateway, weights=sizes, minlength=gateways)
-    return shares
+    return np.bincount(gateway, weights=sizes, minlength=gateways).astype(np.float64)
