@@ -18,8 +18,9 @@ from simfabric.components.bus import Consumers
 from simfabric.components.clients import Clients
 from simfabric.components.gateways import Gateways
 from simfabric.components.routers import Routers
+from simfabric.errors import SimfabricError
 from simfabric.kernels.frames import NEVER
-from simfabric.kernels.state import BREAKS_AT, DIES_AT, INCARNATION
+from simfabric.kernels.state import BREAKS_AT, DIES_AT, INCARNATION, LIFE
 from simfabric.topology import Topology
 from simfabric.world import World
 
@@ -46,6 +47,9 @@ def deaths(world: World, topology: Topology) -> list[Death]:
         if death.at >= down_until.get(death.gateway, 0):
             real.append(death)
             down_until[death.gateway] = death.back_at
+    for gateway in down_until:
+        if sum(death.gateway == gateway for death in real) >= LIFE - 1:
+            raise SimfabricError(f"faults: gateway {gateway} dies more than {LIFE - 2} times; law: a life has a number below {LIFE}; cure: fewer faults")
     return real
 
 

@@ -8,7 +8,7 @@ gateway's entries are leases that its heartbeats renew. A heartbeat that changes
 follows from the last one before it.
 
 Leaves out: the load of registrations and heartbeats on the shared store; a store that fails; with `direct`, the core time of the sending
-gateway (it has senders of its own beside its cores).
+gateway (it has senders of its own beside its cores, and all share one cache).
 """
 
 from __future__ import annotations

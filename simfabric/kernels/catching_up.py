@@ -5,6 +5,7 @@ from __future__ import annotations
 from simfabric.chance import GOLDEN, mixed
 from simfabric.compiling import MASK, to_word
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.log import sequence_of
 from simfabric.kernels.state import (
     BREAKS_AT,
     CURSOR,
@@ -29,15 +30,7 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.kernels.subscriptions import find_slot
-
-
-def subscription_of(seat: int, channel: int, crowd: Crowd) -> int:
-    """The place of this channel among the seat's subscriptions."""
-    for i in range(crowd.start[seat], crowd.start[seat + 1]):
-        if crowd.channels[i] == channel:
-            return i
-    return -1
+from simfabric.kernels.subscriptions import find_slot, subscription_of
 
 
 def hold(seat: int, channel: int, message: int, sequence: int, crowd: Crowd) -> None:
@@ -78,7 +71,7 @@ def release(
         return 0
     base = log.base[0]
     cursor = -(book.rows[r, CURSOR] + 1)
-    upto = log.rows[last - base, SEQUENCE] if last >= base else cursor
+    upto = sequence_of(last, log)
     if crowd.held_first[i] > 0 and crowd.held_first[i] <= max(upto, cursor) + 1 and (crowd.held_last[i] & LOW) > upto:
         last = crowd.held_last[i] // WIDE
         upto = crowd.held_last[i] & LOW
@@ -112,11 +105,11 @@ def caught_up(at: int, gateway: int, incarnation: int, seat: int, warmup: int, b
     tally.stages[STAGE_RECOVERY, bin_of(arrives - crowd.broke_at[seat])] += 1
 
 
-def filled(at: int, gateway: int, incarnation: int, seat: int, extra: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally) -> None:
+def filled(at: int, gateway: int, incarnation: int, seat: int, channel: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally) -> None:
     """The log answered for one gap."""
     arrives = at + crowd.link[seat, DELAY]
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
-    channel = extra // WIDE
-    release(subscription_of(seat, channel, crowd), seat, channel, extra & LOW, arrives, gateway, incarnation, warmup, book, crowd, log, tally)
+    i = subscription_of(seat, channel, crowd)
+    release(i, seat, channel, crowd.resume_message[i], arrives, gateway, incarnation, warmup, book, crowd, log, tally)
     tally.counters[FILLS] += 1

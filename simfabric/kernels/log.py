@@ -6,6 +6,7 @@ from typing import Any
 
 from simfabric.chance import draw, word
 from simfabric.kernels.state import APPENDED_AT, CHANNEL, FATE, LIFE, LOGGED, LOW, PREVIOUS, SEQUENCE, WIDE, Crowd, Log
+from simfabric.kernels.subscriptions import subscription_of
 
 
 def append(message: int, at: int, log: Log) -> None:
@@ -21,12 +22,19 @@ def append(message: int, at: int, log: Log) -> None:
 
 
 def head_at(channel: int, time: int, log: Log) -> int:
-    """The last message of a channel that stood in the log before `time`; -1 when there is none (any more)."""
+    """The last message of a channel that stood in the log before `time`; -2 - its sequence when it is not kept any more (0: there was none)."""
     base = log.base[0]
     message = log.head_message[channel]
+    sequence = log.head_sequence[channel]
     while message >= base and log.rows[message - base, APPENDED_AT] >= time:
+        sequence = log.rows[message - base, SEQUENCE] - 1
         message = log.rows[message - base, PREVIOUS]
-    return int(message) if message >= base else -1
+    return int(message) if message >= base else int(-2 - sequence)
+
+
+def sequence_of(last: int, log: Log) -> int:
+    """The sequence that an answer of `head_at` stands for."""
+    return int(log.rows[last - log.base[0], SEQUENCE]) if last >= 0 else -2 - last
 
 
 def answer(
@@ -65,7 +73,7 @@ def answer(
                 c = crowd.channels[i]
                 last = head_at(c, at, log)
                 crowd.resume_message[i] = last
-                missed = log.rows[last - log.base[0], SEQUENCE] - crowd.resume_cursor[i] if last >= 0 else 0
+                missed = sequence_of(last, log) - crowd.resume_cursor[i]
                 if missed > 0:
                     work += draw(request, word(keys[0], seat, at + i))
                     sent += missed
@@ -76,11 +84,12 @@ def answer(
             c = frames[f, 4] // WIDE
             cursor = frames[f, 4] & LOW
             last = head_at(c, at, log)
+            crowd.resume_message[subscription_of(seat, c, crowd)] = last
             work += draw(request, word(keys[0], seat, at + c))
-            sent = log.rows[last - log.base[0], SEQUENCE] - cursor if last >= 0 else 0
+            sent = sequence_of(last, log) - cursor
             counters[1] += 1
             answer_kind = 11
-            extra = c * WIDE + max(last, 0)
+            extra = c
         work += draw(per_message, word(keys[1], seat, at)) * sent
         done = begins + work
         free_at[server] = done

@@ -132,6 +132,14 @@ def fill_slots(members: Any, seats: Any, home: Any, place: Any, slots: Any, rows
             rows[row, SEAT] = seat
 
 
+def subscription_of(seat: int, channel: int, crowd: Crowd) -> int:
+    """The place of this channel among the seat's subscriptions."""
+    for i in range(crowd.start[seat], crowd.start[seat + 1]):
+        if crowd.channels[i] == channel:
+            return i
+    return -1
+
+
 def find_slot(channel: int, gateway: int, incarnation: int, book: Book) -> int:
     """The slot of a channel on this life of a gateway, or -1: by bisection among the first ones, then along the chain of late ones."""
     if incarnation == 0:

@@ -39,10 +39,8 @@ class Plan:
     parts: tuple[Part, ...]  # Of the memory, largest first.
     window: int
     lookahead: int
-    rounds: float
+    work: Work
     compiled: bool
-    setup: float  # Time of this machine before the run, about.
-    running: float  # And for the run itself.
 
     @property
     def publications(self) -> float:
@@ -84,10 +82,15 @@ class Plan:
         """Memory that the run needs at most."""
         return sum(part.size for part in self.parts)
 
+    def time(self, compiled: bool) -> tuple[float, float]:
+        """Time of a machine to set the run up, and to run it, about."""
+        costs = COMPILED if compiled else PLAIN
+        return setup_time(self.work, costs), run_time(self.work, costs)
+
     @property
     def wall(self) -> float:
-        """Time of this machine in all, about."""
-        return self.setup + self.running
+        """Time of a machine in all, in the form that the run will take."""
+        return sum(self.time(self.compiled))
 
     @property
     def messages(self) -> float:
@@ -117,7 +120,6 @@ def plan(topology: Topology) -> Plan:
     frames, messages = sum(load.frames for load in loads[1:]), sum(flow.rate for flow in flows) * seconds
     compiled = compiles(topology)
     parts = parts_of(topology, mini, members, spread, messages, frames, window, compiled)
-    rounds = rounds_of(topology.run.duration, window, messages)
     gateways = next(load for load in loads if load.name == "gateways")
     work = Work(
         clients=members.clients,
@@ -126,10 +128,9 @@ def plan(topology: Topology) -> Plan:
         messages=messages,
         frames=gateways.frames * seconds,
         deliveries=sum(flow.rate * flow.fan_out for flow in flows) * seconds,
-        rounds=rounds,
+        rounds=rounds_of(topology.run.duration, window, messages),
         touched=sum(part.size for part in parts if part.what.startswith(("clients", "subscriptions", "slots"))),
     )
-    costs = COMPILED if compiled else PLAIN
     bits = sum(flow.rate * flow.fan_out * flow.size for flow in flows) / members.clients * 8.0
     return Plan(
         topology=topology,
@@ -144,10 +145,8 @@ def plan(topology: Topology) -> Plan:
         parts=parts,
         window=window,
         lookahead=lookahead,
-        rounds=rounds,
+        work=work,
         compiled=compiled,
-        setup=setup_time(work, costs),
-        running=run_time(work, costs),
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from simfabric.chance import Law
 from simfabric.components.publishers import rate_at, trace_rows
-from simfabric.policies.pools import Floats
+from simfabric.policies.pools import Floats, Integers
 from simfabric.topology import Topology
 from simfabric.topology.expected import Aim, Membership, aim, connected_share, publications, rate
 from simfabric.topology.traffic import Source
@@ -40,6 +40,7 @@ class Flow:
     fan_out: float  # Clients per publication.
     reach: float  # Gateways per publication that have at least one of them.
     live: float  # Share of a publication's members that is connected when it comes.
+    traced: tuple[Integers, Integers] | None = None  # Of a trace: its channels, and the publications to each.
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +74,12 @@ def flow_of(topology: Topology, source: Source, members: Membership, spread: Spr
     """What one source means."""
     by_clients = source.kind != "producers"
     clients = topology.clients.count
+    traced = None
     if source.kind == "trace":
-        where, number = aim_of_trace(topology, source, members)
-        mean = peak = number * SECOND / topology.run.duration
+        rows = trace_rows(topology, source)
+        traced = np.unique(rows[rows[:, 0] < topology.run.duration, 1], return_counts=True)
+        where = aim_of_trace(*traced, members)
+        mean = peak = float(traced[1].sum()) * SECOND / topology.run.duration
     else:
         where = aim(topology, source, members)
         factor, top = modulation(topology, source)
@@ -92,6 +96,7 @@ def flow_of(topology: Topology, source: Source, members: Membership, spread: Spr
         fan_out=where.members(clients),
         reach=spread.reach(where, clients),
         live=_both_connected(topology) / connected if by_clients else connected,
+        traced=traced,
     )
 
 
@@ -104,16 +109,14 @@ def modulation(topology: Topology, source: Source) -> tuple[float, float]:
     return float(day.mean()), float(day.max()) * (source.bursts.times if source.bursts else 1.0)
 
 
-def aim_of_trace(topology: Topology, source: Source, members: Membership) -> tuple[Aim, int]:
-    """Where the rows of a trace go, and how many of them lie in the run."""
-    rows = trace_rows(topology, source)
-    channels, counts = np.unique(rows[rows[:, 0] < topology.run.duration, 1], return_counts=True)
+def aim_of_trace(channels: Integers, counts: Integers, members: Membership) -> Aim:
+    """Where so many publications to each of these channels go."""
     if len(channels) == 0:
-        return Aim(np.ones(1), np.zeros(1), 0), 0
-    given = np.array([*members.given, 0.0])
-    ordinary = members.share(np.maximum(channels - len(members.given) + 1, 1).astype(np.float64))
-    share = np.where(channels < len(members.given), given[np.minimum(channels, len(members.given))], ordinary)
-    return Aim(counts / counts.sum(), share, 0), int(counts.sum())
+        return Aim(np.ones(1), np.zeros(1), 0)
+    first = len(members.given)
+    given = np.array([*members.given, 0.0])[np.minimum(channels, first)]
+    ordinary = members.share(np.maximum(channels - first + 1, 1).astype(np.float64))
+    return Aim(counts / counts.sum(), np.where(channels < first, given, ordinary), 0)
 
 
 def mean_of(law: Law) -> float:

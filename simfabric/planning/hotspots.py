@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simfabric.components.publishers import trace_rows
 from simfabric.planning.flows import Flow, Spread
 from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
-from simfabric.policies.pools import Floats
+from simfabric.policies.pools import Floats, Integers
 from simfabric.topology import Topology
 from simfabric.topology.expected import Aim, Membership, aim
 from simfabric.topology.traffic import Source
@@ -44,7 +43,7 @@ def hotspots(topology: Topology, flows: Sequence[Flow], members: Membership) -> 
     by_clients, backend, frames = np.zeros(count), np.zeros(count), np.zeros(count)
     beyond = np.zeros(3)  # Of the same three, what goes to channels that are not looked at.
     for source, flow in zip(topology.traffic, flows, strict=True):
-        each = flow.rate * weights_of(topology, source, members, over, count)
+        each = flow.rate * (weights_of(topology, source, members, over, count) if flow.traced is None else weights_of_trace(*flow.traced, count))
         target = by_clients if flow.by_clients else backend
         target += each
         frames += each * reach
@@ -80,14 +79,17 @@ def weights_of(topology: Topology, source: Source, members: Membership, over: tu
     """The share of a source's publications that goes to each given channel, and to the ordinary ones of the ranks in `over`: `count` in all."""
     weights = np.zeros(count)
     names = [channel.name for channel in topology.channels.given]
-    if source.kind == "trace":
-        rows = trace_rows(topology, source)
-        rows = rows[rows[:, 0] < topology.run.duration]
-        seen: Floats = np.bincount(rows[:, 1], minlength=count)[:count] / max(1, len(rows))
-        return seen
     if source.to in names:
         weights[names.index(source.to)] = 1.0
         return weights
     where: Aim = aim(topology, source, members, over)
     weights[count - len(where.weight) :] = where.weight
+    return weights
+
+
+def weights_of_trace(channels: Integers, counts: Integers, count: int) -> Floats:
+    """The share of a trace's publications that goes to each of the first `count` channels."""
+    weights = np.zeros(count)
+    looked_at = channels < count
+    weights[channels[looked_at]] = counts[looked_at] / max(1, int(counts.sum()))
     return weights

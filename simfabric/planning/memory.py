@@ -86,10 +86,10 @@ def parts_of(
     each_subscription = row_bytes(crowd, SUBSCRIPTION) + (0.0 if topology.clients.start else row)
     each_channel = row_bytes(crowd, CHANNEL[:1]) + row_bytes(book, CHANNEL[1:3]) + row_bytes(log, CHANNEL[3:]) + DRAWING
     parts = [
-        Part("program", 1, PROGRAM + NUMBA * compiled),
+        Part("the program", 1, PROGRAM + NUMBA * compiled),
         Part("clients", clients, each_client),
         Part("subscriptions", subscriptions, each_subscription),
-        Part("laying out", 1, max(subscriptions * LAYING_OUT, clients * SEATING)),
+        Part("sorting and seating", 1, max(subscriptions * LAYING_OUT, clients * SEATING)),
         Part("channels", len(members.given) + members.channels, each_channel),
         Part("messages in the log", min(1.0, topology.bus.retention / topology.run.duration) * messages, row_bytes(log, MESSAGE)),
         Part("frames on their way", frames * window / SECOND, 2 * FRAME),
@@ -99,7 +99,7 @@ def parts_of(
         Part("histograms", *_histograms(topology, mini)),
     ]
     if not topology.clients.start:
-        parts.append(Part("slots (a channel on a gateway)", slots, slot))
+        parts.append(Part("slots (channel on a gateway)", slots, slot))
     if away:
         late_slots, late_rows = slots * away, max(4.0 * slots, 2.5 * subscriptions) * away
         grown = late_slots * (slot + late) + late_rows * row

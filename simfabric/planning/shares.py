@@ -3,15 +3,15 @@
 Policies that look at loads, or take turns, spread them evenly. A ring gives each gateway the arcs before its points. Who hashes tenants or
 addresses spreads groups: a large tenant, or an office behind one address, is one throw of the dice.
 
-Leaves out: the luck of single users in hashing (small beside the rest), and what a full gateway turns away.
+Leaves out: the luck of single users in hashing (small beside the rest); what a full gateway turns away; which tenant meets which other on
+a gateway with rendezvous and maglev (another throw of the same dice is taken).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from simfabric.chance import decision_key, word
-from simfabric.components.balancer import policy_of
+from simfabric.chance import below, decision_key, word
 from simfabric.policies.balancing import ConsistentHash, Dials, Pool
 from simfabric.policies.hashing import CLIENT
 from simfabric.policies.pools import Floats, Integers
@@ -19,6 +19,7 @@ from simfabric.policies.popularity import equal, zipf
 from simfabric.topology import Topology
 
 MOST_GROUPS = 1_000_000  # Tenants or addresses that are hashed one by one; more spread evenly enough.
+MOST_POINTS = 10_000_000  # Points of a ring that are laid out; a larger ring is taken for one with fewer points, and so for less even.
 BY_KEY = ("consistent_hash", "bounded_hash", "rendezvous", "maglev")
 
 
@@ -42,7 +43,7 @@ def gateway_shares(topology: Topology) -> Floats:
 
 def ring_shares(gateways: int, points: int, key: int) -> Floats:
     """The part of a ring that each gateway owns: the arc before each of its points."""
-    at, owners = ConsistentHash("user", points).table(np.ones(gateways, bool), key)
+    at, owners = ConsistentHash("user", min(points, max(1, MOST_POINTS // gateways))).table(np.ones(gateways, bool), key)
     arcs = np.diff(at, prepend=at[-1])  # Unsigned words wrap, as the ring does.
     if len(at) == 1:
         return np.ones(1)
@@ -82,8 +83,10 @@ def _by_tenant(topology: Topology, key: int) -> Floats:
     clients, config, gateways = topology.clients, topology.balancer, topology.gateways.count
     sizes = zipf(clients.tenants, clients.tenant_popularity) if clients.tenant_popularity > 0 else equal(clients.tenants)
     tenant: Integers = np.arange(clients.tenants, dtype=np.int64)
-    policy = ConsistentHash("tenant", config.virtual_nodes) if config.policy == "bounded_hash" else policy_of(config)
-    nobody = np.full(len(tenant), -1, np.int64)
-    pool = Pool(np.ones(gateways, bool), np.zeros(gateways, np.int64), np.ones(gateways), key)
-    gateway = policy.pick(Dials(tenant, tenant, tenant, tenant, nobody, tenant, tenant), pool)
+    if config.policy in ("consistent_hash", "bounded_hash"):
+        policy = ConsistentHash("tenant", min(config.virtual_nodes, max(1, MOST_POINTS // gateways)))
+        pool = Pool(np.ones(gateways, bool), np.zeros(gateways, np.int64), np.ones(gateways), key)
+        gateway = policy.pick(Dials(tenant, tenant, tenant, tenant, np.full(len(tenant), -1, np.int64), tenant, tenant), pool)
+    else:
+        gateway = below(key, tenant, CLIENT, gateways).astype(np.int64)
     return np.bincount(gateway, weights=sizes, minlength=gateways).astype(np.float64)

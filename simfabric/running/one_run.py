@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from simfabric.fabric import Fabric
-from simfabric.kernels.clients import UNSENT_COUNT
+from simfabric.kernels.clients import BREAKS, DIALS, OPENINGS, REFUSALS, UNSENT_COUNT
 from simfabric.kernels.state import (
     CUT,
     FRAMES,
@@ -27,7 +27,7 @@ from simfabric.kernels.state import (
     REPLAYED_COUNT,
     STALE,
 )  # fmt: skip
-from simfabric.recorder import Recorder
+from simfabric.recorder import TIMELINE, Recorder
 from simfabric.running import facts
 from simfabric.running.result import Result, result_of
 from simfabric.topology import Topology
@@ -142,11 +142,24 @@ class Watch:
         log = fabric.columns.log
         base = int(log.base[0])
         published = base + int(np.searchsorted(log.rows[: fabric.columns.messages - base, PUBLISHED_AT], fabric.world.now))
-        self.recorder.timeline.append((
-            fabric.world.now, int(state[:, OPEN].sum()), published - int(clients[UNSENT_COUNT]), int(gateways[LIVE] + gateways[REPLAYED_COUNT]),
-            int(gateways[REPLAYED_COUNT]), lost, int(gateways[[CUT, OVERFLOWN, HELD, GAPPED, STALE]].sum()), fabric.consumers.lag() if fabric.consumers else 0, *clients[3:7].tolist(),
-            int(fabric.replay.counters[0]), int(state[:, FRAMES].sum()),
-        ))  # fmt: skip
+        replayed = int(gateways[REPLAYED_COUNT])
+        row = {
+            "at": fabric.world.now,
+            "connected": int(state[:, OPEN].sum()),
+            "published": published - int(clients[UNSENT_COUNT]),
+            "delivered": int(gateways[LIVE]) + replayed,
+            "replayed": replayed,
+            "dropped": lost,
+            "tried_in_vain": int(gateways[[CUT, OVERFLOWN, HELD, GAPPED, STALE]].sum()),
+            "lag": fabric.consumers.lag() if fabric.consumers else 0,
+            "breaks": int(clients[BREAKS]),
+            "dials": int(clients[DIALS]),
+            "openings": int(clients[OPENINGS]),
+            "refusals": int(clients[REFUSALS]),
+            "replays": int(fabric.replay.counters[0]),
+            "frames": int(state[:, FRAMES].sum()),
+        }
+        self.recorder.timeline.append(tuple(row[name] for name in TIMELINE))
         self.recorder.busy.append(np.concatenate([(b.rows - b.ahead) for b in facts.busy(fabric, counted)]))
 
     def _tell(self, now: float) -> None:

@@ -63,7 +63,6 @@ class Clients(Section):
         "connected: every client is connected when the run begins; a duration: they dial spread over that time.",
     )
     reconnect: Reconnect = section(Reconnect, "How a client comes back after its connection broke.")
-    connect_timeout: int = leaf(Quantity(DURATION, "1ms", "1h"), "10s", "How long a client waits for a dial before it gives up and dials again.")
     notice: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "How long after its gateway died a client sees the break, besides the one-way delay.")
 
     def laws(self) -> Iterator[Refusal]:

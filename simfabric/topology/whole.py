@@ -22,6 +22,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from sources_are_named_once(topology)
     yield from publications_have_a_channel(topology)
     yield from faults_strike_someone(topology)
+    yield from direct_fan_out_has_its_log(topology)
 
 
 def clients_fit(topology: Topology) -> Iterator[Refusal]:
@@ -104,4 +105,27 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 ("faults", i, "target", "gateway"),
                 str(fault.target.gateway),
                 reads=("faults", "gateways.count"),
+            )
+
+
+def direct_fan_out_has_its_log(topology: Topology) -> Iterator[Refusal]:
+    """Without a bus the storage is the log, and everything is published through gateways."""
+    if topology.fanout.pattern != "direct":
+        return
+    if not topology.storage.enabled:
+        yield Refusal(
+            "direct fan-out has no bus, so the storage must be the log",
+            "write storage.enabled: true, or fanout.pattern: targeted",
+            ("storage", "enabled"),
+            "false",
+            reads=("storage.enabled", "fanout.pattern"),
+        )
+    for i, source in enumerate(topology.traffic):
+        if source.kind == "producers":
+            yield Refusal(
+                "direct fan-out has no bus that back-end producers could write to",
+                "write kind: users, or fanout.pattern: targeted",
+                ("traffic", i, "kind"),
+                "producers",
+                reads=("traffic", "fanout.pattern"),
             )

@@ -12,7 +12,7 @@ from topology_corpus import BROKEN, GOOD
 
 from simfabric.errors import TopologyError
 from simfabric.topology import Topology, explain, loads, schema
-from simfabric.topology.schema import _all_keys, paths
+from simfabric.topology.json_schema import _all_keys, paths
 
 KEYS = dict(_all_keys(Topology, ""))
 VALIDATOR = jsonschema.Draft202012Validator(schema())

@@ -28,7 +28,6 @@ clients:
   subscriptions: 3
   start: 20s
   reconnect: {first: 500ms, factor: 1.5, cap: 20s, jitter: 10%}
-  connect_timeout: 5s
   notice: 1s
 channels:
   count: 1k
