@@ -179,20 +179,24 @@ def trace_rows(topology: Any, source: Source) -> Array:
     channels = len(given) + topology.channels.count
     rows: list[tuple[int, int, int, int]] = []
     problems: list[Problem] = []
+    cure = f"at_s in seconds, channel a given name or a number below {channels}, client a number below {topology.clients.count} or empty"
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
+        reader = csv.DictReader(file)
+        while True:
+            row: dict[Any, Any] = {}
             try:
+                row = next(reader)
                 name = (row.get("channel") or "").strip()
                 channel = given[name] if name in given else int(name)
                 at = round(float(row.get("at_s") or "") * SECOND)
                 client, size = (int(row.get(key) or -1) for key in ("client", "size_bytes"))
-                if not (0 <= at < 7 * DAY and 0 <= channel < channels and client < topology.clients.count and size <= 1 << 24):
+                if not (0 <= at < 7 * DAY and 0 <= channel < channels and -1 <= client < topology.clients.count and -1 <= size <= 1 << 24):
                     raise ValueError
-            except (ValueError, OverflowError):
-                cure = f"at_s in seconds, channel a given name or a number below {channels}, client a number below {topology.clients.count} or empty"
-                problems.append(
-                    Problem(f"{source.file}:{number}:1", f"traffic.{source.name}.file", str(list(row.values()))[:80], "a row of a trace must be readable", cure)
-                )
+            except StopIteration:
+                break
+            except (ValueError, OverflowError, csv.Error) as error:
+                place = f"{source.file}:{reader.line_num + isinstance(error, csv.Error)}:1"  # What csv itself refuses, it has not counted.
+                problems.append(Problem(place, f"traffic.{source.name}.file", str(list(row.values()))[:80], "a row of a trace must be readable", cure))
                 continue
             rows.append((at, channel, client, size))
     if problems:
