@@ -25,6 +25,7 @@ from simfabric.kernels import gateways as kernels
 from simfabric.kernels.frames import KIND_SHIFT, NEVER, PUBLISH
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
+    AHEAD,
     ALIVE,
     ASK_DELAY,
     ASK_ROWS,
@@ -75,6 +76,7 @@ def nodes_of(world: World) -> Nodes:
     settings[STORE_DELAY] = topology.routing.store_delay + network.hop
     settings[ASK_DELAY] = network.replay_hop or network.hop
     settings[ASK_ROWS] = topology.replay.servers
+    settings[AHEAD] = 64 if world.by_numba else 0  # Frames whose memory is touched ahead together.
     settings[BYTE_COST] = round(config.work.byte_out * (1 << 20))
     keys = np.zeros(6, np.int64)
     names = {
@@ -105,7 +107,7 @@ class Worker:
     def __init__(self, regions: int) -> None:
         self.tally = new_tally(regions)
         self.up, self.down, self.ask = Outbox(), Outbox(), Outbox()
-        self.sent = np.zeros(4, np.int64)
+        self.sent = np.zeros(5, np.int64)
 
     def grow_trail(self) -> None:
         """Twice the room for the history of deliveries."""
@@ -131,7 +133,6 @@ class Gateways(Component):
         self.down: Component
         self.ask: Component
         self._serve = world.kernel(kernels.serve)
-        self._warm = world.kernel(kernels.warm) if world.by_numba else None
         self._threads = ThreadPoolExecutor(len(self.workers)) if len(self.workers) > 1 else None
 
     def advance(self, end: int) -> None:
@@ -200,8 +201,6 @@ class Gateways(Component):
     def _part(self, worker: Worker, frames: Array, first: int, last: int) -> None:
         """Serve a range of frames, with more room whenever the kernel asks for it."""
         columns = self.columns
-        if self._warm is not None:
-            self._warm(frames, first, last, columns.book, columns.crowd)
         up, down, ask = worker.up.reserve(256), worker.down.reserve(256), worker.ask.reserve(256)
         while first < last:
             done = self._serve(frames, first, last, self.nodes, columns.book, columns.crowd, columns.log, Outs(up, down, ask, worker.sent), worker.tally)

@@ -68,7 +68,7 @@ class Log(NamedTuple):
 ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES = range(7)  # Columns of a node.
 NODE_COLUMNS = 8
 # Settings of the gateways.
-CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, PATTERN = range(12)
+CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD = range(12)
 KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH = range(6)
 PAUSE_AT, PAUSE_NUMBER, PAUSE_UNTIL = 0, 1, 2  # Columns of a core's pauses.
 
@@ -97,7 +97,7 @@ class Outs(NamedTuple):
     up: Any
     down: Any
     ask: Any
-    sent: Any  # int64[4]: frames written so far to each; then 1 when the book is what lacks room.
+    sent: Any  # int64[5]: frames written so far to each; what lacks room (1 book, 2 trail); a sum for nobody.
 
 
 # Counters of facts.
