@@ -51,6 +51,7 @@ class Balancer(Component):
         self.eligible = np.ones(gateways, bool)
         self.open = np.zeros(gateways, np.int64)  # Connections that the balancer believes to be open.
         self.weight = np.ones(gateways)
+        self.back_at = np.zeros(gateways, np.int64)  # When each gateway was last taken in again [ns].
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
         self.counters = np.zeros(3, np.int64)  # Dials served, sum of their arrivals, work [ns].
@@ -100,22 +101,27 @@ class Balancer(Component):
     def lost(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: connections are seen to close at once, the node is out after `fall` failed checks."""
         health = self.world.topology.balancer.health
+        life = self.incarnation[gateway]
         self.open[gateway] = 0
         yield self.world.env.timeout(self._next_check(gateway) + (health.fall - 1) * health.interval + health.timeout)
-        if self.alive[gateway] == 0:
+        if self.alive[gateway] == 0 and self.incarnation[gateway] == life:  # A good check in between would have begun the count anew.
             self.eligible[gateway] = False
 
     def returned(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a restart: the node is in again after `rise` good checks, slowly if the policy has a slow start."""
         health = self.world.topology.balancer.health
+        life = self.incarnation[gateway]
         yield self.world.env.timeout(self._next_check(gateway) + (health.rise - 1) * health.interval)
-        if self.alive[gateway] == 0 or self.eligible[gateway]:
+        if self.alive[gateway] == 0 or self.incarnation[gateway] != life or self.eligible[gateway]:
             return
         self.eligible[gateway] = True
+        self.back_at[gateway] = back_at = self.world.now
         slow = self.world.topology.balancer.slow_start
         for step in range(1, 21 if slow else 1):
             self.weight[gateway] = max(0.1, step / 20)
             yield self.world.env.timeout(slow // 20)
+            if self.back_at[gateway] != back_at:  # It was out and in again: a later slow start has taken over.
+                return
         self.weight[gateway] = 1.0
 
     def _pick(self, dials: Dials) -> Array:

@@ -222,14 +222,14 @@ class Publishers(Component):
     def advance(self, end: int) -> None:
         """Make the stretches that begin before `end`."""
         horizon = self.world.topology.run.duration
-        while self.made_upto < min(end, horizon):
+        while self.streams and self.made_upto < min(end, horizon):
             upto = min(self.made_upto + STRETCH, horizon)
             self._make(upto)
             self.made_upto = upto
 
     def earliest(self) -> int:
         """The next stretch."""
-        return self.made_upto if self.made_upto < self.world.topology.run.duration else NEVER
+        return self.made_upto if self.streams and self.made_upto < self.world.topology.run.duration else NEVER
 
     def _make(self, end: int) -> None:
         parts = [stream.upto(end) for stream in self.streams]
