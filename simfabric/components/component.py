@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import abc
+
 from simfabric.kernels.inbox import Inbox
 from simfabric.world import World
 
 
-class Component:
+class Component(abc.ABC):
     """One component: its inbox, its clock, and who sends to it over which fixed delay."""
 
     name = "component"
@@ -21,9 +23,9 @@ class Component:
         """`sender` may send frames here that take at least `delay` [ns]."""
         self.senders.append((sender, delay))
 
+    @abc.abstractmethod
     def advance(self, end: int) -> None:
         """Serve all that is due before `end`, in order, and send the results on."""
-        raise NotImplementedError
 
     def earliest(self) -> int:
         """This component has nothing to do before that time [ns]."""

@@ -75,9 +75,7 @@ def _traffic(result: Result) -> Iterator[str]:
 def _delays(result: Result) -> Iterator[str]:
     yield f"{'delay':14}{'p50':>11}{'p95':>11}{'p99':>11}{'p99.9':>11}"
     rows = [("delivery", result.delays[1].sum(axis=0), "publication to arrival, live, after the warm-up")]
-    rows += [
-        (f"  {plain(region.name)[:11]}", result.delays[1, i], "the same, by region") for i, region in enumerate(result.topology.clients.regions)
-    ]
+    rows += [(f"  {plain(region.name)[:11]}", result.delays[1, i], "the same, by region") for i, region in enumerate(result.topology.clients.regions)]
     rows += [(name.replace("_", " "), result.stages[STAGE_NAMES.index(name)], meaning) for name, meaning in MEANINGS.items()]
     for name, histogram, meaning in rows:
         if histogram.sum():
@@ -100,6 +98,9 @@ def _load(result: Result) -> Iterator[str]:
     for name, mean in sorted(result.utilisation.items(), key=lambda item: -result.busiest[item[0]]):
         yield f"{name:14}{mean:>11.1%}{result.busiest[name]:>11.1%}"
     weakest = result.bottleneck
+    if weakest.utilisation == 0:
+        yield "bottleneck    none: nothing had anything to do"
+        return
     told = "saturated" if weakest.headroom == 0 else f"saturated at {1 + weakest.headroom:.3g} times this load"
     yield f"bottleneck    {weakest.component}: its busiest row works {weakest.utilisation:.1%} of the time; {told}"
 
@@ -137,7 +138,8 @@ def _published(result: Result) -> Iterator[str]:
 def _laws(result: Result) -> Iterator[str]:
     valid = sum(verdict.verdict == "valid" for verdict in result.laws)
     unknown = [verdict.law for verdict in result.laws if verdict.verdict == "unknown"]
-    yield f"laws          {valid} valid at {len(result.checkpoints)} checkpoints" + (f"; not exercised: {', '.join(unknown)}" if unknown else "")
+    told = f"; not exercised: {', '.join(law.split()[0] for law in unknown)}" if unknown else ""
+    yield f"laws          {valid} valid at {len(result.checkpoints)} checkpoints{told}"
     for verdict in result.laws:
         if verdict.verdict == "invalid":
             yield f"BROKEN        {verdict.law}: {verdict.detail} at {verdict.at / 1e9:g} s"

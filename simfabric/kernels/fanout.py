@@ -1,0 +1,169 @@
+"""Fan-out: write one message to every subscriber of a slot. This is where nearly all the time of a run goes.
+
+A delivery is settled when it is written: its arrival, and whether the connection still stands then, are known at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simfabric.chance import GOLDEN, draw, mixed, word
+from simfabric.compiling import MASK, inlined, to_word
+from simfabric.kernels.catching_up import hold, leave_trail
+from simfabric.kernels.cores import take_up, worked
+from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.servers import free_first
+from simfabric.kernels.state import (
+    ASK_DELAY,
+    ASK_ROWS,
+    BREAKS_AT,
+    BUFFER,
+    BYTE_COST,
+    BYTES,
+    CHANNEL,
+    CORES,
+    CURSOR,
+    CUT,
+    DELAY,
+    DELAY_SUM,
+    DUPLICATE,
+    FRAMES,
+    GAPPED,
+    HELD,
+    INCARNATION,
+    KEY_DELIVERY,
+    KEY_FRAME,
+    LIFE,
+    LINK_FREE_AT,
+    LIVE,
+    OVERFLOWN,
+    PACE,
+    PAUSE_AT,
+    PUBLISHED_AT,
+    SEAT,
+    SEQUENCE,
+    SHARED,
+    SIZE,
+    START,
+    WIDE,
+    WORK,
+    Book,
+    Crowd,
+    Log,
+    Nodes,
+    Outs,
+    Tally,
+)
+
+
+@inlined
+def fan_out(
+    message: int, row: int, at: int, gateway: int, slot: int, late: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
+) -> None:
+    """Write one message that arrived at `at` to every subscriber of a slot; each core reads it once and writes to its own connections.
+
+    `late` is 1 for a message that was published after the warm-up.
+    """
+    sequence = log.rows[row, SEQUENCE]
+    published = log.rows[row, PUBLISHED_AT]
+    size = log.rows[row, BYTES]
+    byte_work = (size * nodes.settings[BYTE_COST]) >> 20
+    constant = len(nodes.delivery) == 1
+    work = draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, 0)) + byte_work
+    read = draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway))
+    name = mixed((to_word(message) * GOLDEN) & MASK)
+    mark = tally.digest[0]
+    buffer = nodes.settings[BUFFER]
+    trailing = len(tally.trail) > 0
+    region_base = (len(tally.delays) >> 1) * late
+    first_core = gateway * nodes.settings[CORES]
+    shared = nodes.settings[SHARED]
+    chosen = free_first(nodes.free_at, first_core, nodes.settings[CORES]) if shared == 1 else first_core
+    turn = nodes.state[gateway, FRAMES] + 1
+    live = 0
+    delay_sum = 0
+    first = book.slots[slot, START]
+    for r in range(first, first + book.slots[slot, SIZE]):
+        seat = book.rows[r, SEAT]
+        pace = crowd.link[seat, PACE]
+        core = chosen if shared == 1 else first_core + ((pace >> 8) & 255)
+        if not constant:
+            work = draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, crowd.client[seat])) + byte_work
+        if nodes.turn[core, 0] != turn:
+            take_up(core, turn, at, read, late, nodes, tally)
+        now = nodes.free_at[core] + work
+        if nodes.pauses[core, PAUSE_AT] < now:
+            now = worked(core, now, nodes)
+        nodes.free_at[core] = now
+        pace >>= 16
+        wired = crowd.link[seat, LINK_FREE_AT]
+        if wired - now > buffer * pace and wired > now:
+            tally.counters[OVERFLOWN] += 1
+            continue
+        wired = max(now, wired) + size * pace
+        crowd.link[seat, LINK_FREE_AT] = wired
+        arrives = wired + crowd.link[seat, DELAY]
+        if arrives >= crowd.link[seat, BREAKS_AT]:
+            tally.counters[CUT] += 1
+            continue
+        cursor = book.rows[r, CURSOR]
+        if sequence == cursor + 1:
+            book.rows[r, CURSOR] = sequence
+            live += 1
+            delay = arrives - published
+            delay_sum += delay
+            tally.delays[region_base + (crowd.link[seat, PACE] & 255), bin_of(delay)] += 1
+            if trailing:
+                leave_trail(message, seat, arrives, tally)
+            mark = (mark + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
+        elif cursor < 0:
+            tally.counters[HELD] += 1
+            hold(seat, log.rows[row, CHANNEL], message, sequence, crowd)
+        elif sequence <= cursor:
+            tally.counters[DUPLICATE] += 1
+        else:
+            tally.counters[GAPPED] += 1
+            book.rows[r, CURSOR] = -(cursor + 1)
+            hold(seat, log.rows[row, CHANNEL], message, sequence, crowd)
+            ask_for_gap(seat, gateway, log.rows[row, CHANNEL], cursor, arrives, nodes, crowd, outs)
+    tally.digest[0] = mark
+    tally.counters[LIVE] += live
+    tally.counters[DELAY_SUM] += delay_sum
+    given = 0
+    for core in range(first_core, first_core + nodes.settings[CORES]):
+        if nodes.turn[core, 0] == turn:
+            given += nodes.free_at[core] - nodes.turn[core, 1]
+    nodes.busy[gateway] += given
+    nodes.state[gateway, FRAMES] = turn
+    tally.counters[WORK] += given
+
+
+def ask_for_gap(seat: int, gateway: int, channel: int, cursor: int, noticed_at: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
+    """A client saw a sequence that does not follow its cursor: it asks the log for the range between."""
+    n = outs.sent[2]
+    outs.sent[2] = n + 1
+    outs.ask[n, 0] = noticed_at + crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
+    outs.ask[n, 1] = (10 << 56) | ((channel & 16777215) << 32) | seat
+    outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
+    outs.ask[n, 3] = (gateway * LIFE + nodes.state[gateway, INCARNATION]) * WIDE + seat
+    outs.ask[n, 4] = channel * WIDE + cursor
+
+
+def warm(frames: Any, first: int, last: int, book: Book, crowd: Crowd) -> int:
+    """Touch the rows and links that these frames need, all together: reads that do not wait for each other overlap, later ones hit the cache.
+
+    It changes nothing; at 10^6 connections, where every slot is a cache miss, it halves the cost of a delivery. Returns a sum, for nobody.
+    """
+    total = 0
+    for f in range(first, last):
+        if frames[f, 1] >> 56 == 14 and frames[f, 4] >= 0:
+            total += book.slots[frames[f, 4], SIZE]
+    for f in range(first, last):
+        if frames[f, 1] >> 56 == 14 and frames[f, 4] >= 0:
+            total += book.rows[book.slots[frames[f, 4], START], CURSOR]
+    for f in range(first, last):
+        if frames[f, 1] >> 56 == 14 and frames[f, 4] >= 0:
+            start = book.slots[frames[f, 4], START]
+            for r in range(start, start + min(32, book.slots[frames[f, 4], SIZE])):
+                total += crowd.link[book.rows[r, SEAT], BREAKS_AT] & 1
+    return int(total)
