@@ -52,6 +52,8 @@ class Balancer(Component):
         self.open = np.zeros(gateways, np.int64)  # Connections that the balancer believes to be open.
         self.weight = np.ones(gateways)
         self.back_at = np.zeros(gateways, np.int64)  # When each gateway was last taken in again [ns].
+        self.run_at = np.full((gateways, 2), -1, np.int64)  # First check of the last run that found it dead, and alive [ns].
+        self.seen_at = np.full(gateways, -1, np.int64)  # When a check first sees the state in which it is [ns].
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
         self.counters = np.zeros(3, np.int64)  # Dials served, sum of their arrivals, work [ns].
@@ -99,20 +101,23 @@ class Balancer(Component):
             receiver.inbox.put(out, n)
 
     def lost(self, gateway: int) -> Generator[Any, Any, None]:
-        """The SimPy process after a death: connections are seen to close at once, the node is out after `fall` failed checks."""
+        """The SimPy process after a death: connections are seen to close at once, the node is out after `fall` failed checks in a row."""
         health = self.world.topology.balancer.health
-        life = self.incarnation[gateway]
         self.open[gateway] = 0
-        yield self.world.env.timeout(self._next_check(gateway) + (health.fall - 1) * health.interval + health.timeout)
-        if self.alive[gateway] == 0 and self.incarnation[gateway] == life:  # A good check in between would have begun the count anew.
+        first = self._run_of_checks(gateway, 0)
+        last = first + (health.fall - 1) * health.interval
+        yield self.world.env.timeout(max(0, last + health.timeout - self.world.now))
+        if self.eligible[gateway] and self.run_at[gateway, 0] == first and not first < self.run_at[gateway, 1] <= last:
             self.eligible[gateway] = False
 
     def returned(self, gateway: int) -> Generator[Any, Any, None]:
-        """The SimPy process after a restart: the node is in again after `rise` good checks, slowly if the policy has a slow start."""
+        """The SimPy process after a restart: the node is in again after `rise` good checks in a row, slowly if the policy has a slow start."""
         health = self.world.topology.balancer.health
-        life = self.incarnation[gateway]
-        yield self.world.env.timeout(self._next_check(gateway) + (health.rise - 1) * health.interval)
-        if self.alive[gateway] == 0 or self.incarnation[gateway] != life or self.eligible[gateway]:
+        self.open[gateway] = 0  # What was handed to the dead node was refused.
+        first = self._run_of_checks(gateway, 1)
+        last = first + (health.rise - 1) * health.interval
+        yield self.world.env.timeout(max(0, last - self.world.now))
+        if self.eligible[gateway] or self.run_at[gateway, 1] != first or first < self.run_at[gateway, 0] <= last:
             return
         self.eligible[gateway] = True
         self.back_at[gateway] = back_at = self.world.now
@@ -131,6 +136,16 @@ class Balancer(Component):
         self.open += picked
         self.picks += picked
         return gateway
+
+    def _run_of_checks(self, gateway: int, answer: int) -> int:
+        """The node died (answer 0) or is up (1): the first check of the run that finds it so. What was before is no run if no check saw it."""
+        now = self.world.now
+        if now >= self.seen_at[gateway]:
+            self.run_at[gateway, answer] = now + self._next_check(gateway)
+        else:
+            self.run_at[gateway, 1 - answer] = -1
+        self.seen_at[gateway] = now + self._next_check(gateway)
+        return int(self.run_at[gateway, answer])
 
     def _next_check(self, gateway: int) -> int:
         interval = self.world.topology.balancer.health.interval
