@@ -138,7 +138,7 @@ def plan(topology: Topology) -> Plan:
     return Plan(
         topology=topology,
         connections=members.clients,
-        fullest=float(shares.max()) * members.clients,
+        fullest=max(1.0, float(shares.max()) * members.clients),
         subscriptions=members.subscriptions,
         slots=slots_of(topology, members, spread),
         flows=flows,

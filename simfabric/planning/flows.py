@@ -52,13 +52,19 @@ class Spread:
 
     def reach(self, aim: Aim, clients: int) -> float:
         """The mean number of them with at least one member of a publication's channel."""
-        n = np.maximum(self.share * clients, 1e-9)
-        nobody = np.power(1.0 - np.minimum(aim.share, 1.0)[:, None], n[None, :]) * (1.0 - aim.surely * self.share)[None, :]
+        nobody = absent(aim.share[:, None], (self.share * (clients - aim.surely))[None, :]) * (1.0 - aim.surely * self.share)[None, :]
         return float(aim.weight @ ((1.0 - nobody) @ self.count))
 
     def cores(self, cores: int) -> Spread:
         """The same gateways, core by core."""
         return Spread(self.count * cores, self.share / cores)
+
+
+def absent(share: Floats, clients: Floats) -> Floats:
+    """The probability that none of so many clients reads a channel that a share of all reads; below one, that many are there at all."""
+    q = np.minimum(share, 1.0)
+    nobody: Floats = np.where(clients < 1.0, 1.0 - clients * q, np.power(1.0 - q, np.maximum(clients, 1.0)))
+    return nobody
 
 
 def spread_of(shares: Floats) -> Spread:

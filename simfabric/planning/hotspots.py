@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simfabric.planning.flows import Flow, Spread
+from simfabric.planning.flows import Flow, absent
 from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
 from simfabric.policies.pools import Floats, Integers
 from simfabric.topology import Topology
@@ -39,15 +39,17 @@ def hotspots(topology: Topology, flows: Sequence[Flow], members: Membership) -> 
     count = min(channels, given + ONE_BY_ONE)
     over = np.arange(1.0, count - given + 1.0), np.ones(count - given)
     share = np.concatenate([np.array(members.given), members.share(over[0])])
-    reach = _reach(topology, share)
     by_clients, backend, frames = np.zeros(count), np.zeros(count), np.zeros(count)
     beyond = np.zeros(3)  # Of the same three, what goes to channels that are not looked at.
     for source, flow in zip(topology.traffic, flows, strict=True):
         each = flow.rate * (weights_of(topology, source, members, over, count) if flow.traced is None else weights_of_trace(*flow.traced, count))
         target = by_clients if flow.by_clients else backend
         target += each
-        frames += each * reach
         rest = max(0.0, flow.rate - float(each.sum()))
+        reach = _reach(topology, share, flow.aim.surely)
+        total = float(each @ reach) + rest * reach[-1]
+        reach *= flow.rate * flow.reach / total if total > 0 else 0.0  # Gateways are not alike: keep the mean that knows it.
+        frames += each * reach
         beyond += rest * np.array([flow.by_clients, not flow.by_clients, reach[-1]])
     channel, bus = np.arange(count), topology.bus
     shards = topology.storage.shards
@@ -66,13 +68,11 @@ def hotspots(topology: Topology, flows: Sequence[Flow], members: Membership) -> 
     )
 
 
-def _reach(topology: Topology, share: Floats) -> Floats:
-    """The mean number of gateways that each channel has members on, as if all gateways were alike."""
+def _reach(topology: Topology, share: Floats, surely: int) -> Floats:
+    """The mean number of gateways that a message to each channel reaches, as if all gateways were alike."""
     gateways = topology.gateways.count
-    one = Spread(np.array([float(gateways)]), np.array([1.0 / gateways]))
-    n = topology.clients.count / gateways
-    reach: Floats = one.count[0] * (1.0 - np.power(1.0 - np.minimum(share, 1.0), n))
-    return reach
+    nobody = absent(share, np.array([(topology.clients.count - surely) / gateways])) * (1.0 - surely / gateways)
+    return gateways * (1.0 - nobody)
 
 
 def weights_of(topology: Topology, source: Source, members: Membership, over: tuple[Floats, Floats], count: int) -> Floats:

@@ -19,7 +19,7 @@ from simfabric.policies.popularity import equal, zipf
 from simfabric.topology import Topology
 
 MOST_GROUPS = 1_000_000  # Tenants or addresses that are hashed one by one; more spread evenly enough.
-MOST_POINTS = 10_000_000  # Points of a ring that are laid out; a larger ring is taken for one with fewer points, and so for less even.
+MOST_POINTS = 4_000_000  # Points of a ring that are laid out; a larger ring is taken for one with fewer points, and so for less even.
 BY_KEY = ("consistent_hash", "bounded_hash", "rendezvous", "maglev")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from simfabric.planning import plan, warnings
 from simfabric.topology import load, loads
 
 FOLDER = Path(__file__).parents[2] / "topologies"
@@ -57,3 +58,21 @@ def test_stage_c_has_the_traffic_of_a_large_fabric() -> None:
     assert topology.fanout.pattern == "targeted"
     assert topology.bus.partitions >= 64 and topology.fanout.routers >= 16
     assert topology.bus.partitions % topology.fanout.routers == 0
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_bottleneck_of_a_stage_is_busy_and_nothing_is_overloaded(name: str) -> None:
+    foretold = plan(load(FOLDER / f"{name}.yaml"))
+    assert 0.4 <= foretold.bottleneck.busiest <= 0.75
+    assert foretold.bottleneck.name == "storage"
+    assert max(load.busiest for load in foretold.loads) <= 0.8
+    assert warnings(foretold) == []
+
+
+def test_the_stages_of_millions_fan_out_as_their_comments_say() -> None:
+    stage_c, ten_million = (plan(load(FOLDER / f"{name}.yaml")) for name in ("stage_c", "stage_c_10m"))
+    chat, _ = stage_c.flows
+    assert 160 <= chat.fan_out <= 180 and 65 <= chat.reach <= 67
+    chat, _ = ten_million.flows
+    assert 160 <= chat.fan_out <= 180 and 132 <= chat.reach <= 136
+    assert ten_million.memory < 8e9
