@@ -44,7 +44,7 @@ def deaths(world: World, topology: Topology) -> list[Death]:
     down_until: dict[int, int] = {}
     real = []
     for death in sorted(planned, key=lambda d: (d.at, d.gateway)):
-        if death.at >= down_until.get(death.gateway, 0):
+        if death.at > down_until.get(death.gateway, -1):
             real.append(death)
             down_until[death.gateway] = death.back_at
     for gateway in down_until:
