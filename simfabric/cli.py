@@ -70,9 +70,9 @@ def check(file: File, sets: Sets = None, allow_large: AllowLarge = False) -> Non
     from simfabric.planning import plan, text
     from simfabric.topology import load
 
-    topology = load(file, sets or [])
-    sys.stdout.write(text(plan(topology)) + "\n")
-    refuse_what_does_not_fit(topology, allow_large)
+    planned = plan(load(file, sets or []))
+    sys.stdout.write(text(planned) + "\n")
+    refuse_what_does_not_fit(planned, allow_large)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from simfabric.errors import SimfabricError
-from simfabric.planning import free_memory, plan, problems
+from simfabric.planning import Plan, free_memory, plan, problems
 from simfabric.running import Progress, Result
 from simfabric.running import run as run_once
 from simfabric.topology import Topology
@@ -25,15 +25,15 @@ def run(topology: Topology, *, progress: bool | None = None, allow_large: bool =
     the memory will not do. `trail`: keep every delivery (`result.trail`); for small runs. Ctrl-C ends the run early with a valid partial
     result. Raises TooLargeError before anything is allocated.
     """
-    refuse_what_does_not_fit(topology, allow_large)
+    refuse_what_does_not_fit(plan(topology), allow_large)
     shown = (sys.stderr.isatty() or _in_notebook()) if progress is None else progress
     with bar(topology) if shown else contextlib.nullcontext() as told:
         return run_once(topology, on_progress=told, trail=trail)
 
 
-def refuse_what_does_not_fit(topology: Topology, allow_large: bool) -> None:
+def refuse_what_does_not_fit(planned: Plan, allow_large: bool) -> None:
     """Raise TooLargeError, with the arithmetic, if the run will not fit this machine's memory."""
-    found = problems(plan(topology), free_memory())
+    found = problems(planned, free_memory())
     if found and not allow_large:
         raise TooLargeError("\n".join(found))
 

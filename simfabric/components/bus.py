@@ -169,9 +169,7 @@ class Consumers(Component):
         self._earliest[0] = NEVER
         sent = len(out)
         while sent == len(out):
-            sent = int(
-                self._fetch(end, bus.fetch.min_bytes, bus.fetch.max_bytes, bus.fetch.max_wait, 2 * hop, hop, self.shelf, self._earliest, out)
-            )
+            sent = int(self._fetch(end, bus.fetch.min_bytes, bus.fetch.max_bytes, bus.fetch.max_wait, 2 * hop, hop, self.shelf, self._earliest, out))
             if self.broadcast:  # A gateway fetches for its present life, and looks the slot up itself.
                 out[:sent, 4] = -1 - self.gateways.nodes.state[out[:sent, 2], INCARNATION]
             self.to.inbox.put(out, sent)

@@ -109,6 +109,12 @@ class Worker:
         self.up, self.down, self.ask = Outbox(), Outbox(), Outbox()
         self.sent = np.zeros(5, np.int64)
 
+    def grow_outboxes(self) -> None:
+        """More room in the outbox that is full; a slot may need as much as it has subscribers, in the one for the log."""
+        full = [box for box, sent in zip((self.up, self.down, self.ask), self.sent) if 2 * sent > len(box.frames)]
+        for box in full or [self.ask]:
+            box.reserve(len(box.frames) + 1)
+
     def grow_trail(self) -> None:
         """Twice the room for the history of deliveries."""
         trail = np.zeros((2 * len(self.tally.trail), 3), np.int64)
@@ -201,18 +207,17 @@ class Gateways(Component):
     def _part(self, worker: Worker, frames: Array, first: int, last: int) -> None:
         """Serve a range of frames, with more room whenever the kernel asks for it."""
         columns = self.columns
-        up, down, ask = worker.up.reserve(256), worker.down.reserve(256), worker.ask.reserve(256)
         while first < last:
-            done = self._serve(frames, first, last, self.nodes, columns.book, columns.crowd, columns.log, Outs(up, down, ask, worker.sent), worker.tally)
-            if done < last:
-                up, down = worker.up.reserve(2 * len(up)), worker.down.reserve(2 * len(down))
-                ask = worker.ask.reserve(2 * len(ask))
+            outs = Outs(worker.up.frames, worker.down.frames, worker.ask.frames, worker.sent)
+            first = self._serve(frames, first, last, self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally)
+            if first < last:
                 if worker.sent[3] == 1:
                     columns.grow_book()
                 elif worker.sent[3] == 2:
                     worker.grow_trail()
+                else:
+                    worker.grow_outboxes()
                 worker.sent[3] = 0
-            first = done
 
     def _only_traffic(self, frames: Array, count: int) -> bool:
         """Whether no frame changes who is subscribed where."""
