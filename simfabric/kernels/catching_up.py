@@ -5,7 +5,6 @@ from __future__ import annotations
 from simfabric.chance import GOLDEN, mixed
 from simfabric.compiling import MASK, to_word
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.log import sequence_of
 from simfabric.kernels.state import (
     BREAKS_AT,
     CURSOR,
@@ -62,16 +61,17 @@ def leave_trail(message: int, seat: int, arrives: int, tally: Tally) -> None:
 
 
 def release(
-    i: int, seat: int, channel: int, last: int, arrives: int, gateway: int, incarnation: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally
+    i: int, seat: int, channel: int, arrives: int, gateway: int, incarnation: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally
 ) -> int:
-    """Deliver the log's range up to message `last`, then the held run if it follows without a hole. Returns the messages delivered."""
+    """Deliver the range with which the log answered, then the held run if it follows without a hole. Returns the messages delivered."""
     slot = find_slot(channel, gateway, incarnation, book)
     r = row_of(seat, slot, book) if slot >= 0 else -1
     if r < 0 or book.rows[r, CURSOR] >= 0:
         return 0
     base = log.base[0]
     cursor = -(book.rows[r, CURSOR] + 1)
-    upto = sequence_of(last, log)
+    last = crowd.resume_message[i] // WIDE
+    upto = crowd.resume_message[i] & LOW
     if crowd.held_first[i] > 0 and crowd.held_first[i] <= max(upto, cursor) + 1 and (crowd.held_last[i] & LOW) > upto:
         last = crowd.held_last[i] // WIDE
         upto = crowd.held_last[i] & LOW
@@ -100,7 +100,7 @@ def caught_up(at: int, gateway: int, incarnation: int, seat: int, warmup: int, b
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
-        release(i, seat, crowd.channels[i], crowd.resume_message[i], arrives, gateway, incarnation, warmup, book, crowd, log, tally)
+        release(i, seat, crowd.channels[i], arrives, gateway, incarnation, warmup, book, crowd, log, tally)
     tally.counters[RECOVERED] += 1
     tally.stages[STAGE_RECOVERY, bin_of(arrives - crowd.broke_at[seat])] += 1
 
@@ -111,5 +111,5 @@ def filled(at: int, gateway: int, incarnation: int, seat: int, channel: int, war
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     i = subscription_of(seat, channel, crowd)
-    release(i, seat, channel, crowd.resume_message[i], arrives, gateway, incarnation, warmup, book, crowd, log, tally)
+    release(i, seat, channel, arrives, gateway, incarnation, warmup, book, crowd, log, tally)
     tally.counters[FILLS] += 1

@@ -22,19 +22,14 @@ def append(message: int, at: int, log: Log) -> None:
 
 
 def head_at(channel: int, time: int, log: Log) -> int:
-    """The last message of a channel that stood in the log before `time`; -2 - its sequence when it is not kept any more (0: there was none)."""
+    """The last message of a channel that stood in the log before `time`, and its sequence: message * WIDE + sequence; the message is -1 if it is not kept."""
     base = log.base[0]
     message = log.head_message[channel]
     sequence = log.head_sequence[channel]
     while message >= base and log.rows[message - base, APPENDED_AT] >= time:
-        sequence = log.rows[message - base, SEQUENCE] - 1
+        sequence -= 1
         message = log.rows[message - base, PREVIOUS]
-    return int(message) if message >= base else int(-2 - sequence)
-
-
-def sequence_of(last: int, log: Log) -> int:
-    """The sequence that an answer of `head_at` stands for."""
-    return int(log.rows[last - log.base[0], SEQUENCE]) if last >= 0 else -2 - last
+    return int((message if message >= base else -1) * WIDE + sequence)
 
 
 def answer(
@@ -73,7 +68,7 @@ def answer(
                 c = crowd.channels[i]
                 last = head_at(c, at, log)
                 crowd.resume_message[i] = last
-                missed = sequence_of(last, log) - crowd.resume_cursor[i]
+                missed = (last & LOW) - crowd.resume_cursor[i]
                 if missed > 0:
                     work += draw(request, word(keys[0], seat, at + i))
                     sent += missed
@@ -86,7 +81,7 @@ def answer(
             last = head_at(c, at, log)
             crowd.resume_message[subscription_of(seat, c, crowd)] = last
             work += draw(request, word(keys[0], seat, at + c))
-            sent = sequence_of(last, log) - cursor
+            sent = (last & LOW) - cursor
             counters[1] += 1
             answer_kind = 11
             extra = c

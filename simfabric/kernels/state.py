@@ -27,7 +27,7 @@ class Crowd(NamedTuple):
     channels: Any  # int32[subscriptions]: the channel of each.
     members: Any  # int32[channels]: subscribers of each channel, connected or not.
     resume_cursor: Any  # int32[subscriptions]: the cursor with which an absent client will resume.
-    resume_message: Any  # int64[subscriptions]: the last message of the channel when the log answered; -1 = none.
+    resume_message: Any  # int64[subscriptions]: the last message of the channel when the log was asked, and its sequence; see `log.head_at`.
     held_first: Any  # int32[subscriptions]: first sequence of the live messages held while catching up, 0 = none.
     held_last: Any  # int64[subscriptions]: the last message of that unbroken run.
 
