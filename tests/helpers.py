@@ -10,7 +10,7 @@ import numpy as np
 from simfabric.fabric import Fabric
 from simfabric.kernels.tallying import merged
 from simfabric.topology import Topology, loads
-from tests.reference.fabric import Setting
+from tests.reference.fabric import Reference, Setting
 
 Array = np.ndarray[Any, Any]
 
@@ -37,11 +37,14 @@ def run(topology: Topology, by_numba: bool = False, trail: bool = True) -> Outco
     fabric = Fabric(topology, by_numba)
     if trail:
         fabric.gateways.keep_trail()
-        for worker in fabric.gateways.workers:
-            worker.tally = worker.tally._replace(trail=np.zeros((1 << 19, 3), np.int64))
-    process = fabric.world.env.process(fabric.conductor.process(topology.run.duration))
-    fabric.world.env.run(until=process)
+    drive(fabric)
     return outcome(fabric)
+
+
+def drive(fabric: Fabric) -> None:
+    """Up to the end of the topology's duration."""
+    process = fabric.world.env.process(fabric.conductor.process(fabric.topology.run.duration))
+    fabric.world.env.run(until=process)
 
 
 def outcome(fabric: Fabric) -> Outcome:
@@ -66,6 +69,30 @@ def outcome(fabric: Fabric) -> Outcome:
 def differences(one: Outcome, other: Outcome) -> list[str]:
     """The names of the facts in which two outcomes differ."""
     return [name for name, fact in one.facts.items() if not np.array_equal(fact, other.facts[name])]
+
+
+def lookahead_of(topology: Topology) -> int:
+    """The longest exact window [ns]."""
+    return Fabric(topology, False).conductor.lookahead
+
+
+def check_invariance(topology: Topology, by_numba: bool = False) -> Outcome:
+    """The run with the longest exact window, with half of it and with a seventh of it leave the same behind."""
+    whole = run(topology, by_numba)
+    for part in (2, 7):
+        window = max(1000, lookahead_of(topology) // part)
+        assert differences(whole, run(topology.with_({"run.window": f"{window}ns"}), by_numba)) == [], f"window: lookahead / {part}"
+    return whole
+
+
+def check_agreement(topology: Topology) -> int:
+    """The engine's deliveries are those of the fabric in plain SimPy, at the same nanoseconds. Returns how many there are."""
+    reference = Reference(topology, setting(topology))
+    reference.run()
+    expected = sorted((at, message, client) for message, client, at in reference.arrivals)
+    found = [(at, message, client) for message, client, at in run(topology).trail.tolist() if at < topology.run.duration]
+    assert found == expected
+    return len(found)
 
 
 def setting(topology: Topology) -> Setting:

@@ -97,7 +97,7 @@ def fan_out(
         nodes.free_at[core] = now
         pace >>= 16
         wired = crowd.link[seat, LINK_FREE_AT]
-        if wired - now > buffer * pace and wired > now:
+        if pace > 0 and wired - now > buffer * pace and wired > now:
             tally.counters[OVERFLOWN] += 1
             continue
         wired = max(now, wired) + size * pace

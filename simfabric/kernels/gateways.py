@@ -44,6 +44,7 @@ from simfabric.kernels.state import (
     SENT_BYTES,
     SERVED,
     SERVED_AT,
+    SHARED,
     SIZE,
     SLOTS_FIRST,
     SLOTS_USED,
@@ -122,6 +123,9 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
             outs.sent[3] = 1
             return False
         return bool(outs.sent[2] < len(outs.ask))
+    if (kind == 9 or kind == 11) and len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
+        outs.sent[3] = 2  # A client catches up with no more than the log holds.
+        return False
     return True
 
 
@@ -145,6 +149,8 @@ def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: 
     if slot < 0 or book.slots[slot, SIZE] == 0:
         tally.counters[WASTED] += 1
         core = gateway * nodes.settings[CORES] + channel % nodes.settings[CORES]
+        if nodes.settings[SHARED] == 1:
+            core = core_of(gateway, 0, nodes, crowd)
         begins = begin(core, at, nodes)
         now = worked(core, begins + draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway)), nodes)
         finish(gateway, core, begins, now, nodes, tally)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import hypothesis
 from hypothesis import strategies as st
 
 from simfabric.topology import Topology
+from simfabric.topology.edge import POLICIES
 from tests.helpers import topology_of
 
 BASE = """
@@ -43,7 +42,7 @@ CHOICES: dict[str, list[str]] = {
     "channels.popularity": ["uniform", "zipf(1)"],
     "traffic.chat.rate": ["1/s", "8/s"],
     "traffic.chat.bursts": ["{every: 300ms, length: 50ms, times: 5}"],
-    "balancer.policy": ["cookie", "source_ip", "consistent_hash", "bounded_hash", "rendezvous", "maglev", "round_robin", "random", "two_choices", "least_connections"],
+    "balancer.policy": [*POLICIES],
     "balancer.handshake": ["10us", "exponential(1ms)"],
     "gateways.count": ["1", "2", "3", "6"],
     "gateways.cores": ["1", "2", "4"],
@@ -94,8 +93,3 @@ def small_topologies(draw: st.DrawFn) -> Topology:
         changes["traffic.news.kind"] = "users"  # And back ends have nowhere to publish.
     hypothesis.note(repr(changes))
     return topology_of(BASE, **changes)
-
-
-def described(topology: Topology) -> str:
-    """What was drawn, as one line for a failing test."""
-    return json.dumps(topology.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
