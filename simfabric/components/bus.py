@@ -152,7 +152,7 @@ class Consumers(Component):
         self._put_on_shelf = world.kernel(kernels.put_on_shelf)
         self._fetch = world.kernel(kernels.fetch)
         self._clear_shelf = world.kernel(kernels.clear_shelf)
-        self._earliest = np.zeros(1, np.int64)
+        self._state = np.zeros(2, np.int64)  # When the next answer is due [ns]; 1 when the outbox lacked room.
         self._out = Outbox(4096)
 
     def advance(self, end: int) -> None:
@@ -165,15 +165,18 @@ class Consumers(Component):
             return
         bus, network = self.world.topology.bus, self.world.topology.network
         hop = network.bus_hop or network.hop
-        out = self._out.frames
-        self._earliest[0] = NEVER
-        sent = len(out)
-        while sent == len(out):
-            sent = int(self._fetch(end, bus.fetch.min_bytes, bus.fetch.max_bytes, bus.fetch.max_wait, 2 * hop, hop, self.shelf, self._earliest, out))
+        fetch, state = bus.fetch, self._state
+        state[:] = (NEVER, 1)
+        while state[1]:
+            state[1] = 0
+            out = self._out.frames
+            sent = int(self._fetch(end, fetch.min_bytes, fetch.max_bytes, fetch.max_wait, 2 * hop, hop, self.shelf, state, out))
             if self.broadcast:  # A gateway fetches for its present life, and looks the slot up itself.
                 out[:sent, 4] = -1 - self.gateways.nodes.state[out[:sent, 2], INCARNATION]
             self.to.inbox.put(out, sent)
-        self._next = int(self._earliest[0])
+            if state[1] and sent == 0:
+                self._out.reserve(len(out) + 1)
+        self._next = int(state[0])
         self._clear_shelf(self.shelf)
 
     def earliest(self) -> int:

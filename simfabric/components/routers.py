@@ -8,7 +8,7 @@ gateway's entries are leases that its heartbeats renew. A heartbeat that changes
 follows from the last one before it.
 
 Leaves out: the load of registrations and heartbeats on the shared store; a store that fails; with `direct`, the core time of the sending
-gateway (it has senders of its own beside its cores, and all share one cache).
+gateway (it has senders of its own beside its cores).
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Routers(Component):
         count = topology.gateways.count if topology.fanout.pattern == "direct" else topology.fanout.routers
         self.free_at = np.zeros(count, np.int64)
         self.busy = np.zeros(count, np.int64)
-        self.refreshed_at = np.full(len(columns.crowd.members), -1, np.int64)  # When each channel's cached entry was read.
+        caches = count if topology.fanout.pattern == "direct" else 1
+        self.refreshed_at = np.zeros((caches, len(columns.crowd.members)), np.int64)  # When each cached entry was read [ns] + 1; 0 = never.
         self.evicted_at = np.full((topology.gateways.count, lives), NEVER, np.int64)  # When the entries of each life of a gateway end.
         self.tally = new_tally(0)
         self.gateways: Component

@@ -222,11 +222,12 @@ def answers_at(i: int, consumer: int, broker: int, responded: int, minimum: int,
     return int(answers)
 
 
-def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: int, shelf: Shelf, earliest: Any, out: Any) -> int:
+def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: int, shelf: Shelf, state: Any, out: Any) -> int:
     """Every consumer fetches from every broker, again and again: a fetch is answered when `minimum` bytes are there or `max_wait` is over.
 
-    A response that is not certain before `end` waits, and earliest[0] tells when the next one is due. `turn` is the time from a response to
-    the arrival of the next fetch. Returns the frames written to `out` (row = consumer); it stops when that is full, then call again.
+    A response that is not certain before `end` waits, and state[0] tells when the next one is due. `turn` is the time from a response to
+    the arrival of the next fetch. Returns the frames written to `out` (row = consumer); it stops with state[1] = 1 before a response for
+    which `out` may have no room.
     """
     sent = 0
     for consumer in range(len(shelf.alive)):
@@ -242,16 +243,17 @@ def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: i
                     continue
                 answers = answers_at(i, consumer, broker, responded, minimum, max_wait, turn, shelf)
                 if answers >= end:
-                    earliest[0] = min(earliest[0], answers)
+                    state[0] = min(state[0], answers)
                     break
+                if sent + shelf.held[broker] - i > len(out):
+                    shelf.reading[consumer, broker, NEXT_RECORD] = first + i
+                    shelf.reading[consumer, broker, RESPONDED_AT] = responded
+                    state[1] = 1
+                    return sent
                 gathered = 0
                 while i < shelf.held[broker] and shelf.records[broker, i, RECORD_AT] <= answers and gathered < maximum:
                     p = shelf.records[broker, i, RECORD_PARTITION]
                     if is_for(consumer, p, shelf):
-                        if sent >= len(out):  # The rest of this response leaves at the same time, in the next call.
-                            shelf.reading[consumer, broker, NEXT_RECORD] = first + i
-                            shelf.reading[consumer, broker, RESPONDED_AT] = answers - turn
-                            return sent
                         out[sent, 0] = answers + hop
                         out[sent, 1] = shelf.records[broker, i, RECORD_ID]
                         out[sent, 2] = consumer

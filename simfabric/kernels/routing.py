@@ -65,7 +65,8 @@ def route(
         row = message - log.base[0]
         channel = log.rows[row, CHANNEL]
         ready = at
-        view = refreshed_at[channel]
+        cached = router if len(refreshed_at) > 1 else 0  # A channel has one router of a group, but every gateway that sends for itself.
+        view = refreshed_at[cached, channel] - 1
         stale = view < 0 or at >= view + cache
         if stale:
             view = at
@@ -79,7 +80,7 @@ def route(
         if sent[0] + targets > len(out):
             return f
         if stale:
-            refreshed_at[channel] = view
+            refreshed_at[cached, channel] = view + 1
             tally.counters[LOOKUPS] += 1
         begins = max(ready, free_at[router])
         spent = draw(work, word(keys[0], message, 0))

@@ -59,15 +59,12 @@ CASES = {
     "back ends that publish to everyone": {
         "channels.given": "[{name: hall, members: 100%}]", "traffic.chat.kind": "producers", "traffic.chat.to": "hall", "traffic.chat.rate": "30/s",
     },
+    "gateways that each have a cache of their own, direct": {"fanout.pattern": "direct"},
     "hops of different lengths": {"network.hop": "300us", "network.storage_hop": "2ms", "network.bus_hop": "7ms"},
 }  # fmt: skip
 
 
 KNOWN = {
-    "gateways that each have a cache of their own, direct": (
-        {"fanout.pattern": "direct"},
-        "with `direct`, gateways share one cache: what one of them has looked up, no other has to",
-    ),
     "cores that share one queue and write to the same clients": (
         {"gateways.dispatch": "shared", "gateways.work.delivery": "exponential(1ms)"},
         "with `shared`, a socket's frames leave in the order in which cores took them up, not in which they wrote them",
