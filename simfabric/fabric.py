@@ -64,7 +64,7 @@ class Fabric:
             self.publishers, self.clients, self.balancer, self.gateways, self.storage, self.producers, self.brokers, self.consumers, self.routers, self.replay,
         ]  # fmt: skip
         self.components = [component for component in parts if component is not None]
-        self.conductor = Conductor(world, self.components, topology.run.window, visit_twice=[self.gateways])
+        self.conductor = Conductor(world, self.components, topology.run.window)
         self.planned: list[Death] = planned
         self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers)
 

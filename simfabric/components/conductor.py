@@ -3,12 +3,13 @@
 It advances the components in the order of the flow, each as far as no frame can still arrive in its past: to the least of (clock of a
 sender + fixed delay of the hop) over its senders. A round so gains the whole loop of components, not its shortest hop, and the results are
 the same to the last bit for every shorter step. A longer `window` drops that bound: frames that come back inside it are served late, by
-less than one window. Source of the bound: conservative synchronisation (Chandy & Misra 1979), here without null messages.
+less than one window, since components are visited again until none of them is late. Source of the bound: conservative synchronisation
+(Chandy & Misra 1979), here without null messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from simfabric.components.component import Component
@@ -35,13 +36,12 @@ def lookahead(components: Sequence[Component]) -> int:
 class Conductor:
     """Moves the components, in the order of the flow, from one control event to the next."""
 
-    def __init__(self, world: World, components: Sequence[Component], window: int | None, visit_twice: Iterable[Component] = ()) -> None:
+    def __init__(self, world: World, components: Sequence[Component], window: int | None) -> None:
         self.world = world
         self.components = list(components)
         self.lookahead = lookahead(self.components)
         self.window = window or self.lookahead
         self.exact = self.window <= self.lookahead
-        self.second_visits = list(visit_twice)
         self.rounds = 0
         if not self.exact:
             world.tolerance = self.window
@@ -82,8 +82,8 @@ class Conductor:
                 if end > component.clock:
                     component.advance(end)
                     component.clock = end
-            if not self.exact:
-                for component in self.second_visits:
+            while not self.exact and (late := [c for c in components if c.earliest() < c.clock]):
+                for component in late:
                     component.advance(component.clock)
             self.rounds += 1
             between()
