@@ -120,7 +120,7 @@ def load_saved(folder: str | Path) -> tuple[dict[str, Any], dict[str, Columns]]:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         hashes = dict(manifest["tables"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ResultError(f"{folder}: no readable manifest.json; law: a result is a folder with a manifest; cure: name a folder that --out wrote") from None
     tables = {}
     for name, expected in hashes.items():
@@ -132,10 +132,17 @@ def load_saved(folder: str | Path) -> tuple[dict[str, Any], dict[str, Columns]]:
 
 
 def _read(path: Path) -> Columns:
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    import pyarrow.parquet
+    """One table; a file that is none is refused whatever it does to its reader."""
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return {key: file[key] for key in file.files}
+        import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(path)
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+        table = pyarrow.parquet.read_table(path)
+        return {name: table.column(name).to_pylist() for name in table.column_names}
+    except ImportError:
+        raise SimfabricError("reading Parquet needs pyarrow; cure: pip install 'simfabric[table]'") from None
+    except Exception as error:
+        law = "law: a table is a Parquet or NPZ file without pickles"
+        raise ResultError(f"{path}: {type(error).__name__} while reading it; {law}; cure: run the topology again") from None
