@@ -1,6 +1,6 @@
 """Fit the service costs of topologies/kafkorama_125k.yaml to the published 125 000-client run, and to nothing else.
 
-    python experiments/kafkorama_fit.py            fits, prints the chosen values and what is left over (about ten minutes)
+    python experiments/kafkorama_fit.py            fits, prints the chosen values and what is left over (about a quarter of an hour)
     python experiments/kafkorama_fit.py --check    takes the values of the topology as they stand, and prints what is left over
     python experiments/kafkorama_fit.py --compare topologies/kafkorama_500k.yaml    fits nothing: a whole topology beside its own published rows
 
