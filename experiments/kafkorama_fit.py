@@ -219,7 +219,7 @@ def report(values: Sequence[float], found: Prediction) -> str:
     every, scale, shape = values[2:]
     for length in (20, 40):
         rate = 1e3 / every * np.exp(-((length / scale) ** shape))
-        lines.append(f"pauses longer than {length} ms: {rate:.3f} a second (published: collections of 20 to 55 ms, 0.055 a second)")
+        lines.append(f"pauses longer than {length} ms: {rate:.3f} a second (published: 0.055 collections a second, of 20 ms at first and 55 ms later)")
     return "\n".join(lines)
 
 
