@@ -10,8 +10,8 @@ from topology_corpus import BROKEN, GOOD
 
 from simfabric.errors import Problem, TopologyError, shown
 from simfabric.topology import Topology, loads
-from simfabric.topology.kinds import FileName, Text
 from simfabric.topology.json_schema import _all_keys
+from simfabric.topology.kinds import FileName, Text
 from simfabric.topology.section import Key, as_text
 from simfabric.topology.writing import yaml_text
 
