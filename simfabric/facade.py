@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 
@@ -60,5 +61,6 @@ def bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
 
 
 def _in_notebook() -> bool:
+    """Whether this is a notebook that can show a bar: rich needs ipywidgets for it, and warns in every run without them."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"
+    return type(shell).__name__ == "ZMQInteractiveShell" and importlib.util.find_spec("ipywidgets") is not None
