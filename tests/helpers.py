@@ -41,9 +41,9 @@ def run(topology: Topology, by_numba: bool = False, trail: bool = True) -> Outco
     return outcome(fabric)
 
 
-def drive(fabric: Fabric) -> None:
-    """Up to the end of the topology's duration."""
-    process = fabric.world.env.process(fabric.conductor.process(fabric.topology.run.duration))
+def drive(fabric: Fabric, until: int | None = None) -> None:
+    """Up to a time [ns], or to the end of the topology's duration."""
+    process = fabric.world.env.process(fabric.conductor.process(until or fabric.topology.run.duration))
     fabric.world.env.run(until=process)
 
 
