@@ -5,6 +5,7 @@ import pytest
 
 from simfabric.chance import below
 from simfabric.components.faults import deaths
+from simfabric.errors import SimfabricError
 from simfabric.fabric import Fabric
 from simfabric.kernels.frames import DELIVER, NEVER
 from simfabric.kernels.histogram import bin_of
@@ -231,6 +232,55 @@ def test_target_one_is_drawn_by_its_address():
         assert deaths(world, topology) == deaths(World(topology.with_({"clients.count": 7}), False), topology), "nothing else has a say"
         drawn |= set(expected)
     assert drawn == {0, 1, 2}
+
+
+def test_an_answer_of_the_log_to_a_life_that_has_ended_changes_nothing(tmp_path):
+    """The log takes 3 s to answer, and the gateway dies again meanwhile: the client asks anew, from where it stood."""
+    faults = "[{target: {gateway: 0}, at: 3s, down: 100ms}, {target: {gateway: 0}, at: 5s, down: 100ms}]"
+    slow = {"replay.work": "1500ms", "replay.servers": 1000}
+    result = lawful(run(quiet_end(tmp_path, faults, **slow)))
+    recovered = int(result.stages[STAGE_NAMES.index("recovery")].sum())
+    assert recovered < result.replay["requests"], "some answers came too late"
+    assert result.end.logged == result.end.cursors and result.end.connections == 60
+
+
+def test_an_answer_that_would_arrive_after_the_break_is_not_received():
+    """It is written to a connection that ends before it gets there: the way to the client takes 700 ms."""
+    for at in ("5900ms", "6300ms", "6700ms"):
+        topology = faulty((0, "2s", "200ms"), (0, at, "200ms"), (1, at, "200ms"), (2, at, "200ms"), clients__delay="700ms", clients__reconnect="{first: 10ms}")
+        result = lawful(run(topology.with_({"run.duration": "25s"})))
+        assert result.end.connections == 60 and result.end.away_lacks == 0
+
+
+def test_a_gap_that_is_filled_too_late_is_asked_for_again(tmp_path):
+    """The link overflows, the client asks, its gateway dies before the answer is there, and the next life gives it everything."""
+    rows = [*((0.5 + 0.01 * i, 10_000) for i in range(30)), (20.0, 100)]
+    (tmp_path / "trace.csv").write_text("at_s,channel,size_bytes,client\n" + "".join(f"{at:.2f},0,{size},0\n" for at, size in rows))
+    text = """
+version: 1
+run: {duration: 40s, warmup: 0s, compiled: never}
+clients: {count: 20, subscriptions: 1, bandwidth: 800kbit/s, delay: 300ms}
+channels: {count: 1}
+traffic: [{name: chat, kind: trace, file: trace.csv}]
+gateways: {count: 1, buffer: 50KB}
+routing: {cache: 0s}
+balancer: {health: {interval: 100ms, timeout: 50ms, fall: 1, rise: 1}}
+"""
+    calm = run(loads(text, folder=tmp_path))
+    killed = [
+        run(loads(text, folder=tmp_path, sets=[f"faults=[{{target: {{gateway: 0}}, at: {at}ms, down: 200ms}}]"])) for at in (1600, 1800, 2000, 2200, 2400)
+    ]
+    for result in [calm, *killed]:
+        lawful(result)
+        assert result.end.logged == result.end.cursors
+    assert calm.end.tried["gap"] > 0
+    assert any(result.replay["messages"] > result.end.replayed for result in killed), "some answers came too late"
+
+
+def test_a_gateway_has_no_more_lives_than_can_be_numbered():
+    faults = ", ".join(f"{{target: {{gateway: 0}}, at: {10 * i}ms, down: 1ms}}" for i in range(1100))
+    with pytest.raises(SimfabricError, match="dies more than 1022 times"):
+        Fabric(topology_of(BASE, faults=f"[{faults}]"), False)
 
 
 # At the edges of the run

@@ -13,6 +13,7 @@ from simfabric.kernels.state import (
     DELAY,
     DUPLICATE,
     FILLS,
+    FRAMES,
     GAPPED,
     HELD,
     LIVE,
@@ -22,6 +23,8 @@ from simfabric.kernels.state import (
     ROUTED_AT,
     SEQUENCE,
     VISIBLE_AT,
+    WASTED,
+    WORK,
 )
 from simfabric.laws.conservation import in_flight
 from simfabric.running import run
@@ -179,6 +182,19 @@ def test_cores_that_share_one_queue_write_to_each_link_in_the_order_in_which_the
     assert in_order(fabric, trail) and fabric.gateways.workers[0].tally.counters[GAPPED] == 0
     assert (fabric.gateways.nodes.turn[:, 0] > 0).all(), "every core has taken up frames"
     lawful(run(topology))
+
+
+@pytest.mark.parametrize("dispatch", ["connection", "shared"])
+def test_a_message_that_nobody_here_reads_is_read_once_and_wasted(dispatch):
+    """Broadcast: every gateway reads all, and works for it; which core does is settled by the dispatch."""
+    changes = {"fanout.pattern": "broadcast", "gateways.count": 4, "gateways.cores": 2, "channels.popularity": "uniform", "channels.count": 60}
+    topology = topology_of(BASE, gateways__dispatch=dispatch, gateways__work__frame_in="5ms", gateways__work__delivery="0s", **changes)
+    result = lawful(run(topology))
+    assert result.wasted > 100 and result.wasted == result.figures()["tried_in_vain"]["wasted"]
+    fabric, _ = ran(topology)
+    (worker,) = fabric.gateways.workers
+    frames = int(fabric.gateways.nodes.state[:, FRAMES].sum())
+    assert worker.tally.counters[WORK] >= 5 * MILLISECOND * frames and frames > worker.tally.counters[WASTED] == result.wasted
 
 
 def test_a_live_message_that_the_log_gave_already_is_a_duplicate_and_not_delivered_twice():

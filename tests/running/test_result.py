@@ -192,6 +192,25 @@ def test_a_broken_law_is_told_with_its_numbers(result):
     assert "BROKEN        C4" in broken.summary()
 
 
+def test_a_server_that_worked_longer_than_there_was_time_breaks_a_law(result):
+    """C6, a second law of it: the sum may be right and one row impossible."""
+    storage = next(b for b in result.end.busy if b.name == "storage")
+    moved = storage.rows.copy()
+    moved[0] += 9 * SECOND
+    wrong = dataclasses.replace(storage, rows=moved, work=storage.work + 9 * SECOND)
+    busy = tuple(wrong if b is storage else b for b in result.end.busy)
+    broken = dataclasses.replace(result, checkpoints=(dataclasses.replace(result.end, busy=busy),))
+    (told,) = broken.figures()["laws"]["broken"]
+    assert told["law"].startswith("C6") and "storage 0: " in told["detail"] and "> 1 x 8000000000 ns" in told["detail"]
+
+
+def test_a_fabric_without_traffic_has_no_bottleneck_and_says_which_laws_were_not_exercised():
+    idle = run(topology_of(BASE, faults="[]", traffic__chat__rate="0/s"))
+    text = idle.summary()
+    assert "bottleneck    none: nothing had anything to do" in text and "not exercised: C1a, C1b" in text
+    assert idle.lawful and idle.figures()["bottleneck"]["headroom"] is None and idle.figures()["laws"]["broken"] == []
+
+
 # Interrupted
 
 
