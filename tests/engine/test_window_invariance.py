@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from simfabric.fabric import Fabric
 from simfabric.kernels.inbox import PastError
-from simfabric.kernels.state import REPLAYED_COUNT
+from simfabric.kernels.state import RECEIVED_AT, REPLAYED_COUNT, VISIBLE_AT
 from simfabric.topology import load
 from tests.engine.small_topologies import small_topologies
 from tests.helpers import check_invariance, drive, run, topology_of
@@ -81,6 +81,31 @@ def test_a_longer_window_is_wrong_by_less_than_itself_in_every_delivery(stage, w
     errors = np.array([long_at[delivery] - at for delivery, at in exact_at.items()])
     print(f"{stage}, window {window}: {len(errors)} deliveries, mean error {np.abs(errors).mean() / 1e6:.3f} ms, most {np.abs(errors).max() / 1e6:.3f} ms")
     assert 0 < np.abs(errors).max() < long.fabric.conductor.window
+
+
+BUSY = """
+run: {duration: 1s, warmup: 0s}
+clients: {count: 200}
+channels: {count: 40}
+traffic: [{name: chat, rate: 2/s}]
+gateways: {count: 3, work: {delivery: 20us, frame_in: 100us}}
+balancer: {policy: consistent_hash}
+"""
+
+
+@pytest.mark.parametrize("pattern", ["targeted", "broadcast"])
+@pytest.mark.parametrize("window", ["5ms", "20ms"])
+def test_a_longer_window_is_wrong_by_less_than_itself_in_every_frame_of_a_gateway(pattern, window):
+    """On the way up and on the way down; between them, two messages may change places in a queue, and are then off by each other's work as well."""
+    topology = topology_of(BUSY, fanout__pattern=pattern)
+    exact, long = run(topology), run(topology.with_({"run.window": window}))
+    width, answer = long.fabric.conductor.window, 2 * topology.network.hop  # What is visible a little later may just miss an answer to a fetch.
+    before, after = exact.facts["messages"], long.facts["messages"]
+    assert np.abs(after[:, RECEIVED_AT] - before[:, RECEIVED_AT]).max() < width
+    down = {(message, client): at - before[message, VISIBLE_AT] for message, client, at in exact.trail.tolist()}
+    errors = [at - after[message, VISIBLE_AT] - down[message, client] for message, client, at in long.trail.tolist()]
+    assert len(errors) == len(down) > 10_000
+    assert 0 < np.abs(errors).max() < width + answer
 
 
 def test_a_window_longer_than_the_lookahead_without_tolerance_is_refused_by_the_past():
