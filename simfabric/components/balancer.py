@@ -53,6 +53,7 @@ class Balancer(Component):
         self.weight = np.ones(gateways)
         self.back_at = np.zeros(gateways, np.int64)  # When each gateway was last taken in again [ns].
         self.run_at = np.full((gateways, 2), -1, np.int64)  # First check of the last run that found it dead, and alive [ns].
+        self.saw = np.ones(gateways, np.int8)  # What the last check found: 1 = alive.
         self.seen_at = np.full(gateways, -1, np.int64)  # When a check first sees the state in which it is [ns].
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
@@ -138,12 +139,14 @@ class Balancer(Component):
         return gateway
 
     def _run_of_checks(self, gateway: int, answer: int) -> int:
-        """The node died (answer 0) or is up (1): the first check of the run that finds it so. What was before is no run if no check saw it."""
+        """The node died (answer 0) or is up (1): the first check of the run that finds it so. What no check saw has not interrupted a run."""
         now = self.world.now
         if now >= self.seen_at[gateway]:
-            self.run_at[gateway, answer] = now + self._next_check(gateway)
-        else:
+            self.saw[gateway] = 1 - answer
+        if self.saw[gateway] == answer:
             self.run_at[gateway, 1 - answer] = -1
+        else:
+            self.run_at[gateway, answer] = now + self._next_check(gateway)
         self.seen_at[gateway] = now + self._next_check(gateway)
         return int(self.run_at[gateway, answer])
 

@@ -1,6 +1,7 @@
 """The balancer: admission as a queue of TLS servers, picks by policy, health checks at their exact times."""
 
 import heapq
+import random
 
 import numpy as np
 import pytest
@@ -179,22 +180,40 @@ HEALTH = {
 }
 
 
-@pytest.mark.parametrize("case", HEALTH)
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_gateway_leaves_and_returns_at_the_checks_that_tip_the_balance(case, seed):
-    (interval, timeout, fall, rise), deaths = HEALTH[case]
+def check_health(settings, deaths, seed):
+    """The moments at which the gateway leaves and returns are those of a naive version that makes every check."""
+    interval, timeout, fall, rise = settings
     health = f"{{interval: {interval}ms, timeout: {timeout}ms, fall: {fall}, rise: {rise}}}"
     faults = "[" + ", ".join(f"{{target: {{gateway: 1}}, at: {at}ms, down: {down}ms}}" for at, down in deaths) + "]"
-    topology = topology_of(BASE, run__duration="25s", run__seed=seed, balancer__health=health, faults=faults, clients__count="3", clients__tenants="1")
+    few = {"clients.count": 1, "clients.tenants": 1, "traffic.chat.rate": "0/s", "run.duration": "60s"}
+    topology = topology_of(BASE, run__seed=seed, balancer__health=health, faults=faults, **few)
     fabric = Fabric(topology, False)
     fabric.balancer.eligible = watched(fabric, fabric.balancer.eligible)
     simulate(fabric, topology)
     interval *= MILLISECOND
     phase = int(below(fabric.world.key("balancer/health"), 1, 0, min(interval, 2**31)))
     times = [(at * MILLISECOND, (at + down) * MILLISECOND) for at, down in deaths]
-    expected = checked(times, phase, interval, timeout * MILLISECOND, fall, rise, 25 * SECOND)
+    expected = checked(times, phase, interval, timeout * MILLISECOND, fall, rise, 60 * SECOND)
     assert [(at, value) for at, _, value in fabric.balancer.eligible.changes] == expected
     assert {index for _, index, _ in fabric.balancer.eligible.changes} <= {1}
+
+
+@pytest.mark.parametrize("case", HEALTH)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_gateway_leaves_and_returns_at_the_checks_that_tip_the_balance(case, seed):
+    check_health(*HEALTH[case], seed)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_deaths_every_check_counts(seed):
+    """Deaths and returns of any length, also such that no check sees."""
+    drawn = random.Random(seed)
+    interval, spans, deaths, at = drawn.choice([100, 300, 1000, 2000]), [3, 50, 400, 1500, 4000], [], 1000
+    for _ in range(drawn.randint(1, 6)):
+        at += drawn.choice(spans)
+        deaths.append((at, drawn.choice(spans)))
+        at += deaths[-1][1]
+    check_health((interval, drawn.randint(1, interval), drawn.randint(1, 4), drawn.randint(1, 4)), deaths, seed)
 
 
 def test_until_the_checks_have_failed_dials_go_to_the_dead_gateway_and_are_refused():
