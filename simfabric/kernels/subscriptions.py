@@ -206,10 +206,22 @@ def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: 
             bury(r, book)
         book.pool[POOL_NEXT] += 4
         late = s - book.pool[SLOTS_FIRST]
-        book.late[late, NEXT] = book.channel_more[channel]
         book.late[late, INCARNATION_OF] = incarnation
         book.late[late, VISIBLE_FROM] = visible_from
-        book.channel_more[channel] = s
+        # The chain goes by gateway and life, whatever was served first: routers walk it, and what they do must not depend on the window.
+        before = -1
+        after = book.channel_more[channel]
+        while after >= 0 and (
+            book.slots[after, GATEWAY] < gateway
+            or (book.slots[after, GATEWAY] == gateway and book.late[after - book.pool[SLOTS_FIRST], INCARNATION_OF] < incarnation)
+        ):
+            before = after
+            after = book.late[after - book.pool[SLOTS_FIRST], NEXT]
+        book.late[late, NEXT] = after
+        if before < 0:
+            book.channel_more[channel] = s
+        else:
+            book.late[before - book.pool[SLOTS_FIRST], NEXT] = s
     elif book.slots[s, SIZE] == book.slots[s, CAPACITY]:
         old = book.slots[s, START]
         new = book.pool[POOL_NEXT]

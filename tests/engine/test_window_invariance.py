@@ -52,7 +52,6 @@ LATE = (
 )
 
 
-@pytest.mark.xfail(strict=True, reason="late slots of a channel are chained in the order in which gateways were served, and routers walk that chain")
 def test_the_window_changes_nothing_when_gateways_get_a_first_subscriber_of_a_channel_at_about_the_same_time():
     assert len(check_invariance(topology_of(LATE)).trail) > 500
 
