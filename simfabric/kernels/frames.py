@@ -32,11 +32,6 @@ DELIVER = 14  # a message for one gateway: extra = slot, or -1 when the gateway 
 KIND_SHIFT = 56
 
 
-def frame_id(kind: int, item: int) -> int:
-    """The id of a frame of this kind about this item (0 <= item < 2^56)."""
-    return (kind << 56) | item
-
-
 def put(frames: Any, count: int, pending: Any, held: int, near_end: int, spill: Any, account: Any) -> int:
     """Append `count` frames to `pending` after its `held` ones; those due at or after `near_end` go to `spill` instead.
 

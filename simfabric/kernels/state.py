@@ -126,8 +126,3 @@ class Tally(NamedTuple):
 LIFE = 1024  # life = gateway * LIFE + incarnation.
 WIDE = 4294967296  # Two numbers below 2^31 in one: high * WIDE + low.
 LOW = 4294967295
-
-
-def life_of(gateway: int, incarnation: int) -> int:
-    """A gateway and its incarnation in one number."""
-    return gateway * 1024 + incarnation
