@@ -19,7 +19,7 @@ class SimfabricError(Exception):
     """What every error that simfabric raises on purpose is."""
 
 
-class Refusal(ValueError):  # noqa: N818
+class Refusal(ValueError):  # noqa: N818 - it is an answer that is collected, not an error that ends something.
     """One value is refused: the law it breaks and the cure.
 
     `path` leads from the section that refuses to the key, `value` is as written; `reads` names what a law between sections depends on.
@@ -34,7 +34,7 @@ class Refusal(ValueError):  # noqa: N818
         self.value = value
 
 
-class Refusals(ValueError):  # noqa: N818
+class Refusals(ValueError):  # noqa: N818 - as above.
     """Several refusals of one section."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:

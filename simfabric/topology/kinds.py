@@ -6,6 +6,7 @@ people and to editors. The model decides the type, never YAML: `017`, `no` and `
 
 from __future__ import annotations
 
+import abc
 import math
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -23,30 +24,30 @@ LONGEST_LAW = 2**60  # [ns or bytes] the farthest draw of a law: eight of them s
 FARTHEST_DRAW = 1.0 - 2.0**-47
 
 
-class Kind:
+class Kind(abc.ABC):
     """What a key's value may be."""
 
     @property
+    @abc.abstractmethod
     def unit(self) -> str:
         """The unit, or what stands instead of one, for people."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def range(self) -> str:
         """The values that are allowed, for people."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def read(self, value: object) -> Any:
         """The program's value of what was written (or of a value that is typed already); raises Refusal."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def write(self, value: Any) -> str:
         """The text that `read` turns into `value`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def schema(self) -> dict[str, Any]:
         """What an editor may check (JSON Schema)."""
-        raise NotImplementedError
 
     def editor(self, text: str) -> object:
         """A text as an editor's own YAML reader sees it: a number where the schema says number."""

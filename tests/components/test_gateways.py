@@ -111,7 +111,8 @@ def test_pauses_of_one_gateway_are_drawn_by_their_address():
 
 
 def test_pauses_keep_all_laws():
-    lawful(run(topology_of(BASE, gateways__pauses="{every: exponential(100ms), length: 'weibull(5ms, 0.5)'}", gateways__work__delivery="1ms")))
+    pauses = "{every: exponential(100ms), length: 'weibull(5ms, 0.5)'}"
+    assert lawful(run(topology_of(BASE, gateways__pauses=pauses, gateways__work__delivery="1ms"))).delivered > 0
 
 
 # Slow consumers
