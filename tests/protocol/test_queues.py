@@ -90,6 +90,8 @@ def test_case_42_a_burst_of_twenty_passes_and_the_next_one_waits_a_fifth_of_a_se
 
 def test_a_bucket_never_holds_more_than_its_burst_and_time_never_runs_backwards_in_it():
     assert bucket(0, 0, 10**18, 2_000, 40_000, 0) == (40_000 * TOKEN, 10**18, True)
+    assert bucket(TOKEN - 10, 0, 3, 3, 1, 0) == (TOKEN - 1, 3, True)  # Nine of the ten missing units.
+    assert bucket(TOKEN - 10, 0, 4, 3, 1, 0) == (TOKEN, 4, True)
     assert bucket(5, 100, 50, 10, 10, 1) == (5, 100, False)
     assert bucket(5, 0, 100, 0, 10, 1) == (5, 100, False)
 
@@ -97,7 +99,8 @@ def test_a_bucket_never_holds_more_than_its_burst_and_time_never_runs_backwards_
 def test_what_a_bucket_cannot_hold_never_comes():
     assert bucket_wait(0, 5, 20, 21) == queues.NEVER
     assert bucket_wait(0, 0, 20, 1) == queues.NEVER
-    assert bucket_wait(21 * TOKEN, 0, 20, 1) == 0
+    assert bucket_wait(0, 5, 20, 20) == 4 * SECOND
+    assert bucket_wait(TOKEN, 0, 20, 1) == 0
 
 
 @settings(deadline=None)

@@ -51,6 +51,7 @@ def test_the_jitter_first_order_is_the_law_as_written(u, jitter):
 def test_advice_lengthens_a_wait_and_never_shortens_it():
     assert rules.retry_delay(4 * SECOND, -1, 30 * SECOND, 0.5) == 4 * SECOND
     assert rules.retry_delay(4 * SECOND, 0, 0, 0.5) == 4 * SECOND
+    assert rules.retry_delay(4 * SECOND, 0, 30 * SECOND, 0.5) == 15 * SECOND  # Advice of no delay still has its spread.
     assert rules.retry_delay(4 * SECOND, 10 * SECOND, 20 * SECOND, 0.25) == 15 * SECOND
     assert rules.retry_delay(40 * SECOND, 10 * SECOND, 20 * SECOND, 0.25) == 40 * SECOND
 
