@@ -1,0 +1,234 @@
+"""Server: the gateway on loopback: websockets on one port, the HTTP calls on the next.
+
+For the holder of the access key, on this machine only: the address, the Host and Origin of every request are checked, so no page that a
+browser happens to show can reach it by another name. Frames, bodies, connections and everything that waits have bounds. Tokens are never
+written anywhere. Leaves out: sse, long poll and uplink; TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from simfabric.live import answers
+from simfabric.live.clock import Alarm, Clock
+from simfabric.live.gateway import Gateway
+from simfabric.live.http import Answer, BadMessage, Request, start_http
+from simfabric.live.sockets import LOOPBACK, silent
+from simfabric.protocol import codes, effects
+from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode, encode
+from simfabric.protocol.forms import CHANNEL, MalformedFrame
+from simfabric.protocol.frames import Frame
+
+MOST_CONNECTIONS = 1_000
+MOST_USERS = 1_000
+CLOSE_PATIENCE = 1  # For the other side's half of a closing handshake [s].
+
+
+class SocketSink:
+    """A gateway's connection over a websocket: frames wait here for the socket to take them. The session's buffer rule bounds them."""
+
+    def __init__(self, socket: Any, written: Callable[[int], None], schema: int, most: int) -> None:
+        self.socket = socket
+        self.written = written  # Tells how many bytes the socket took.
+        self.schema = schema
+        self.most = most
+        self.waiting = 0  # Bytes.
+        self.outbox: asyncio.Queue[str | effects.CloseTransport] = asyncio.Queue()
+
+    def send(self, frame: Frame) -> None:
+        text = encode(frame, self.schema)
+        self.waiting += len(text)
+        if self.waiting > self.most:  # The session should have closed it long before.
+            self.socket.transport.abort()
+        else:
+            self.outbox.put_nowait(text)
+
+    def close(self, effect: effects.CloseTransport) -> None:
+        self.outbox.put_nowait(effect)
+
+    async def write(self) -> None:
+        """Write until the connection ends."""
+        from websockets.exceptions import ConnectionClosed
+
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                item = await self.outbox.get()
+                if isinstance(item, effects.CloseTransport):
+                    await self.socket.close(item.code, answers.write_reason(item.reason, item.advised, item.spread))
+                    return
+                await self.socket.send(item)
+                self.waiting -= len(item)
+                self.written(len(item))
+
+
+class Server:
+    """The gateway's two ports. `access` is the key that every HTTP call must carry."""
+
+    def __init__(self, gateway: Gateway, clock: Clock, host: str = "127.0.0.1", port: int = 0, access: str = "", origins: tuple[str, ...] = ()) -> None:
+        if host not in LOOPBACK:
+            raise ValueError(f"the law is that only this machine is served; here {host}")
+        self.gateway = gateway
+        self.backend = gateway.backend
+        self.clock = clock
+        self.host = host
+        self.port = port  # Of the websockets; 0 = any.
+        self.api_port = 0
+        self.access = access or secrets.token_urlsafe(24)
+        self.origins = origins
+        self.alarm: Alarm | None = None
+        self.sinks: dict[int, SocketSink] = {}
+        self.stack = contextlib.AsyncExitStack()
+        self.calls: dict[tuple[str, str], Callable[[Request, int], Answer]] = {
+            ("GET", "bootstrap"): self._bootstrap,
+            ("POST", "token"): self._token,
+            ("GET", "replay"): self._replay,
+            ("GET", "snapshot"): self._snapshot,
+        }
+
+    async def __aenter__(self) -> Server:
+        from websockets.asyncio.server import serve
+
+        sockets = await self.stack.enter_async_context(
+            serve(
+                self._serve_socket, self.host, self.port, process_request=self._check_upgrade, max_size=MAX_FRAME, max_queue=16, compression=None,
+                ping_interval=None, open_timeout=10, close_timeout=CLOSE_PATIENCE, server_header=None, logger=silent(),
+            )
+        )  # fmt: skip
+        wanted = 0 if self.port == 0 else self.port + 1
+        self.port = sockets.sockets[0].getsockname()[1]
+        calls = await start_http(self._answer, self.host, wanted)
+        await self.stack.enter_async_context(calls)
+        self.api_port = calls.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.alarm is not None:
+            self.alarm.cancel()
+        await self.stack.aclose()
+
+    # ----------------------------------------------------------------------------------------------------------------- timers
+
+    def after(self) -> None:
+        """After each call of the gateway: wake it at its next deadline."""
+        if self.alarm is not None:
+            self.alarm.cancel()
+        at = self.gateway.next_deadline()
+        self.alarm = None if at is None else self.clock.call_at(at, lambda: self._ring(at))
+
+    def _ring(self, at: int) -> None:
+        self.gateway.handle_timers(max(at, self.clock.now()))
+        self.after()
+
+    # ------------------------------------------------------------------------------------------------------------- websockets
+
+    def _trusted(self, host: str | None, origin: str | None, port: int) -> bool:
+        """Whether a request names this machine, and comes from no page, or one that is welcome."""
+        here = [f"{name}:{port}" for name in (*LOOPBACK, "[::1]")]
+        return host in here and (origin is None or origin in self.origins or origin in [f"http://{name}" for name in here])
+
+    def _check_upgrade(self, socket: Any, request: Any) -> Any:
+        try:
+            trusted = self._trusted(request.headers.get("Host"), request.headers.get("Origin"), self.port)
+        except LookupError:  # Two of a kind.
+            trusted = False
+        if not trusted or urlsplit(request.path).path != "/realtime/ws":
+            return socket.respond(403, "")
+        return socket.respond(503, "") if len(self.sinks) >= MOST_CONNECTIONS else None
+
+    async def _serve_socket(self, socket: Any) -> None:
+        """From the upgrade to the close. Refusals come as close codes, since a browser shows no status of an upgrade."""
+        from websockets.exceptions import ConnectionClosed
+
+        query = parse_qs(urlsplit(socket.request.path).query, max_num_fields=4)
+        schema = query.get("v", [""])[0]
+        accepted = self.backend.accept(query.get("token", [""])[0], int(schema) if re.fullmatch("[0-9]{1,6}", schema) else SCHEMA)
+        if accepted is None:
+            await socket.close(codes.TOKEN_EXPIRED, "token")
+            return
+        number = 0
+
+        def written(size: int) -> None:
+            self.gateway.written(number, size, self.clock.now())
+            self.after()
+
+        sink = SocketSink(socket, written, min(accepted.schema, SCHEMA), 2 * self.backend.parameters.out_buffer + MAX_FRAME)
+        writer = asyncio.ensure_future(sink.write())
+        number = self.gateway.connect(sink, accepted, self.clock.now())
+        self.sinks[number] = sink
+        self.after()
+        try:
+            while True:
+                text = await socket.recv()
+                self.gateway.receive(number, decode(text), len(text), self.clock.now())
+                self.after()
+        except MalformedFrame:
+            await socket.close(codes.INVALID_PAYLOAD, "no frame")
+        except ConnectionClosed:
+            pass
+        finally:
+            self.gateway.disconnected(number, socket.close_code or codes.ABNORMAL, self.clock.now())
+            self.after()
+            del self.sinks[number]
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------------------------------- http
+
+    async def _answer(self, request: Request) -> Answer:
+        origin = request.headers.get("origin")
+        if not self._trusted(request.headers.get("host"), origin, self.api_port):
+            return Answer(403)
+        headers = {"Cache-Control": "no-store", "Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+        if origin is not None:
+            headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        if request.method == "OPTIONS":
+            return Answer(204, b"", headers | {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": "Authorization"})
+        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {self.access}".encode()):
+            return Answer(401, b"", headers)
+        parts = request.path.strip("/").split("/")
+        call = self.calls.get((request.method, parts[1] if parts[0] == "realtime" and len(parts) == 2 else parts[0]))
+        if call is None:
+            return Answer(404, b"", headers)
+        try:
+            answer = call(request, _number(request.query.get("user", "0"), MOST_USERS - 1))
+        except (BadMessage, MalformedFrame):
+            return Answer(400, b"", headers)
+        return Answer(answer.status, answer.body, headers)
+
+    def _bootstrap(self, request: Request, user: int) -> Answer:
+        current, back = self.backend.parameters.schema_current, self.backend.parameters.schema_back
+        hints = tuple((channel, self.backend.logs[channel].epoch, self.backend.logs[channel].top) for channel in self.backend.allowed(user))
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        url = f"ws://{name}:{self.port}/realtime/ws"
+        return Answer(200, answers.write_bootstrap(url, self.backend.allowed(user), hints, current - back, current))
+
+    def _token(self, request: Request, user: int) -> Answer:
+        return Answer(200, answers.write_token(self.backend.issue(user, self.clock.now()), self.backend.parameters.token_ttl))
+
+    def _replay(self, request: Request, user: int) -> Answer:
+        channel = self._channel(request)
+        if channel not in self.backend.allowed(user):
+            return Answer(403)
+        after, epoch, limit = (_number(request.query.get(name, ""), 2**53 - 1) for name in ("fromSeq", "epoch", "limit"))
+        return Answer(200, answers.write_replay(self.backend.replay(channel, epoch, after, limit)))
+
+    def _snapshot(self, request: Request, user: int) -> Answer:
+        channel = self._channel(request)
+        return Answer(200, answers.write_snapshot(self.backend.snapshot(channel))) if channel in self.backend.allowed(user) else Answer(403)
+
+    def _channel(self, request: Request) -> int:
+        return int(CHANNEL.read(request.path.rsplit("/", 1)[-1], "channel"))
+
+
+def _number(text: str, most: int) -> int:
+    """A whole number of a query."""
+    if not re.fullmatch("[0-9]{1,16}", text) or int(text) > most:
+        raise BadMessage
+    return int(text)
