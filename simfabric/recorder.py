@@ -69,7 +69,8 @@ class Checkpoint:
 
 
 TIMELINE = (
-    "at", "connected", "published", "delivered", "replayed", "dropped", "tried_in_vain", "lag", "breaks", "dials", "openings", "refusals", "replays", "frames",
+    "at", "connected", "published", "delivered", "replayed", "dropped", "tried_in_vain", "lag", "breaks", "dials", "openings", "refusals", "tokens",
+    "offline", "replays", "frames",
 )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class Balancer(Component):
         self.seen_at = np.full(gateways, -1, np.int64)  # When a check first sees the state in which it is [ns].
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
-        self.counters = np.zeros(3, np.int64)  # Dials served, sum of their arrivals, work [ns].
+        self.counters = np.zeros(4, np.int64)  # Dials taken, sum of their arrivals, work [ns], dials that waited too long.
         self.picks = np.zeros(gateways, np.int64)
         self.columns: Columns
         self.alive: Array  # The gateways' column, 1 = alive: only health checks read it.
@@ -83,12 +83,15 @@ class Balancer(Component):
         if count == 0:
             return
         crowd = self.columns.crowd
-        done = np.empty(count, np.int64)
-        self._handshakes(frames, count, self.free_at, self.busy, self._law, self._key, crowd.client, done, self.counters)
+        done, refused = np.empty(count, np.int64), np.empty(count, np.int8)
+        patience = self.world.topology.balancer.queue_timeout
+        self._handshakes(frames, count, self.free_at, self.busy, self._law, self._key, patience, crowd.client, done, refused, self.counters)
         seat = frames[:count, 3].copy()
         client = crowd.client[seat].astype(np.int64)
         number = client * 1024 + frames[:count, 4]
-        gateway = self._pick(self.columns.who.dials(client, crowd.cookie[seat].astype(np.int64), number, done))
+        served = refused == 0
+        gateway = np.full(count, -1, np.int64)
+        gateway[served] = self._pick(self.columns.who.dials(client[served], crowd.cookie[seat[served]].astype(np.int64), number[served], done[served]))
         out = self._out.reserve(count)
         hop = self.world.topology.network.hop
         for picked, kind, receiver in ((gateway >= 0, HANDSHAKE, self.to_gateways), (gateway < 0, REFUSED, self.to_clients)):

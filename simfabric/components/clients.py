@@ -1,12 +1,13 @@
 """Clients: the devices, as columns. They publish, receive, notice breaks, dial again and catch up.
 
     publishers ──▶ clients ──uplink──▶ gateways
-                      └──dial──▶ balancer ──▶ gateways ──▶ clients
+                    │ ▲└──dial──▶ balancer ──▶ gateways ──▶ clients
+                    ▼ │
+                  token API
 
 The receive side (cursor per subscription: in order, duplicate, gap) is settled where messages are written, in the gateways' kernel.
 
-Leaves out: the full protocol (tokens, heartbeats, offline state, tabs, bounded client queue), which replaces the simple reconnect here;
-a send that was lost is not sent again.
+Leaves out: bootstrap (its answer is in hand), heartbeats, tabs, the bounded client queue; a send that was lost is not sent again.
 """
 
 from __future__ import annotations
@@ -19,9 +20,23 @@ from simfabric.components.component import Component
 from simfabric.kernels import clients as kernels
 from simfabric.kernels.frames import DIAL, KIND_SHIFT, NOTICE, WIDTH
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.lifecycle import LIFECYCLE
 from simfabric.kernels.state import DELAY, LIFE
 from simfabric.kernels.tallying import new_tally
+from simfabric.protocol.machine import EFFECTS, TABLE
+from simfabric.topology import Topology
 from simfabric.world import Array, World
+
+
+def settings_of(topology: Topology) -> Array:
+    """The numbers of `lifecycle`, in the order of its names."""
+    reconnect, token, drain, balancer = topology.clients.reconnect, topology.apis.token, topology.gateways.drain, topology.balancer
+    values = (
+        reconnect.first, reconnect.cap, int(reconnect.jitter_order == "jitter_first"), reconnect.attempt_limit, reconnect.offline_retry, reconnect.stable_after,
+        token.ttl, token.margin, drain.retry_after, drain.spread, -1 if balancer.retry_after is None else balancer.retry_after, balancer.retry_spread,
+    )  # fmt: skip
+    assert len(values) == LIFECYCLE
+    return np.array(values, np.int64)
 
 
 class Clients(Component):
@@ -36,11 +51,13 @@ class Clients(Component):
         self.tally = new_tally(0)
         self.to_gateways: Component
         self.to_balancer: Component
+        self.to_tokens: Component
         self._live = world.kernel(kernels.live)
-        self._reconnect = np.array([config.reconnect.first, config.reconnect.cap], np.int64)
-        self._key = world.key("clients/backoff")
-        self._up, self._dial, self._again = Outbox(), Outbox(), Outbox()
-        self._sent = np.zeros(3, np.int64)
+        self._settings = settings_of(world.topology)
+        self._keys = np.array([world.key(f"clients/{name}") for name in ("backoff", "offline", "away")], np.int64)
+        self._table, self._effects = np.array(TABLE, np.int8), np.array(EFFECTS, np.int32)
+        self._up, self._dial, self._again, self._ask = Outbox(), Outbox(), Outbox(), Outbox()
+        self._sent = np.zeros(4, np.int64)
         if config.start:
             self._dial_over(config.start)
 
@@ -50,25 +67,27 @@ class Clients(Component):
         if count == 0:
             return
         config = self.world.topology.clients.reconnect
-        up, dial, again = (box.reserve(count) for box in (self._up, self._dial, self._again))
+        up, dial, again, ask = (box.reserve(count) for box in (self._up, self._dial, self._again, self._ask))
         self._sent[:] = 0
         columns = self.columns
         self._live(
-            frames, count, self._reconnect, config.factor, config.jitter, self._key, self.world.topology.network.hop,
-            columns.crowd, columns.log, up, dial, again, self._sent, self.tally,
+            frames, count, self._settings, config.factor, config.jitter, self._keys, self._table, self._effects, self.world.topology.network.hop,
+            columns.crowd, columns.log, up, dial, again, ask, self._sent, self.tally,
         )  # fmt: skip
         self.to_gateways.inbox.put(up, int(self._sent[0]))
         self.to_balancer.inbox.put(dial, int(self._sent[1]))
+        self.to_tokens.inbox.put(ask, int(self._sent[3]))
         if self._sent[2]:  # A client that waits briefly dials before the end of this stretch: its timer is served now. Clients do not touch each other.
             self.inbox.clock = self.clock
             self.inbox.put(again, int(self._sent[2]))
             self.advance(end)
 
-    def lose(self, gateway: int, incarnation: int, seats: Array) -> None:
-        """These seats' gateway died now: each client will notice after its delay."""
+    def lose(self, gateway: int, incarnation: int, seats: Array, planned: bool) -> None:
+        """These seats' gateway ended now: each client will notice after its delay; when it was `planned`, the gateway told them itself."""
         frames = np.zeros((len(seats), WIDTH), np.int64)
-        frames[:, 0] = self.world.now + self.columns.crowd.link[seats, DELAY] + self.world.topology.clients.notice
+        frames[:, 0] = self.world.now + self.columns.crowd.link[seats, DELAY] + (0 if planned else self.world.topology.clients.notice)
         frames[:, 1] = (NOTICE << KIND_SHIFT) | seats
+        frames[:, 2] = kernels.PLANNED if planned else 0
         frames[:, 3] = seats
         frames[:, 4] = gateway * LIFE + incarnation
         self.inbox.put(frames, len(frames))

@@ -32,6 +32,7 @@ class Death:
     gateway: int
     at: int
     back_at: int
+    planned: bool = False  # The gateway says so to its clients.
 
 
 def deaths(world: World, topology: Topology) -> list[Death]:
@@ -39,8 +40,10 @@ def deaths(world: World, topology: Topology) -> list[Death]:
     planned = []
     for number, fault in enumerate(topology.faults):
         target = fault.target.gateway
-        gateway = int(below(world.key("faults/target"), number, 0, topology.gateways.count)) if target == "one" else int(target)
-        planned.append(Death(gateway, fault.at, fault.at + fault.down))
+        struck = range(topology.gateways.count) if target == "all" else [target]
+        for node in struck:
+            gateway = int(below(world.key("faults/target"), number, 0, topology.gateways.count)) if node == "one" else int(node)
+            planned.append(Death(gateway, fault.at, fault.at + fault.down, fault.kind == "restart_node"))
     down_until: dict[int, int] = {}
     real = []
     for death in sorted(planned, key=lambda d: (d.at, d.gateway)):
@@ -94,8 +97,8 @@ class Faults:
         yield env.timeout(death.at)
         life = int(self.gateways.nodes.state[gateway, INCARNATION])
         seats = self.gateways.die(gateway)
-        self.clients.lose(gateway, life, seats)
-        self.events.append((self.world.now, f"gateway {gateway} killed, {len(seats)} connections lost"))
+        self.clients.lose(gateway, life, seats, death.planned)
+        self.events.append((self.world.now, f"gateway {gateway} {'restarted' if death.planned else 'killed'}, {len(seats)} connections lost"))
         if self.consumers is not None and self.consumers.broadcast:
             self.consumers.leave(gateway)
         if self.routers is not None:

@@ -1,14 +1,14 @@
-"""What clients do, as columns: they publish, notice breaks, dial with growing delays, and subscribe again when a gateway answers.
+"""What clients do, as columns: they publish, notice breaks, fetch tokens, dial with growing delays, and subscribe again when a gateway answers.
 
-This is the simple reconnect: the attempt counter starts anew with each connection, and there is no token and no offline state.
+The course of a connection is the protocol's table; see `lifecycle`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from simfabric.chance import uniform
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.lifecycle import LIMIT, TOKEN_MARGIN, TOKEN_TTL, ended, taken, wait
 from simfabric.kernels.state import (
     CHANNEL,
     DELAY,
@@ -24,17 +24,19 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.protocol.rules import backoff
+from simfabric.protocol.machine import AWAY, BOOT_OK, IDLE, OFFLINE, OPENED, RETRY, START, SUBS_BEHIND, TOKEN, TOKEN_OK
+from simfabric.protocol.rules import fail_input, token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
-PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS = range(8)
+PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS = range(10)
+PLANNED = 1  # Row of a NOTICE: the gateway said that it would close.
 
 
 def live(
-    frames: Any, count: int, reconnect: Any, factor: float, jitter: float, key: int, hop: int, crowd: Crowd, log: Log, up: Any, dial: Any, again: Any,
-    sent: Any, tally: Tally
+    frames: Any, count: int, settings: Any, factor: float, jitter: float, keys: Any, table: Any, effects: Any, hop: int, crowd: Crowd, log: Log, up: Any,
+    dial: Any, again: Any, ask: Any, sent: Any, tally: Tally
 ) -> None:  # fmt: skip
-    """Serve the clients' frames; reconnect: [0] first delay, [1] cap [ns]. sent: frames written to `up` (gateways), `dial` (balancer) and `again` (timers)."""
+    """Serve the clients' frames. sent: frames written to `up` (gateways), `dial` (balancer), `again` (timers) and `ask` (token API)."""
     for f in range(count):
         at = frames[f, 0]
         kind = frames[f, 1] >> 56
@@ -54,51 +56,65 @@ def live(
                 continue
             tally.counters[PUBLISHED] += 1
             tally.counters[PUBLISHED_OBLIGATIONS] += members
-            n = sent[0]
-            sent[0] = n + 1
-            up[n, 0] = at + crowd.link[seat, DELAY]
-            up[n, 1] = (13 << 56) | frames[f, 3]
-            up[n, 2] = life // LIFE
-            up[n, 3] = frames[f, 3]
-            up[n, 4] = life
+            write(up, sent, 0, at + crowd.link[seat, DELAY], (13 << 56) | frames[f, 3], life // LIFE, frames[f, 3], life)
         elif kind == 5:
+            taken(seat, OPENED, table, effects, crowd)
+            taken(seat, SUBS_BEHIND, table, effects, crowd)
             crowd.belief[seat] = extra
             crowd.cookie[seat] = extra // LIFE
-            crowd.attempt[seat] = 0
+            crowd.ready_at[seat] = at
+            crowd.banner[seat] = 0
             tally.counters[OPENINGS] += 1
             tally.stages[STAGE_CONNECT, bin_of(at - crowd.broke_at[seat])] += 1
-            n = sent[0]
-            sent[0] = n + 1
-            up[n, 0] = at + crowd.link[seat, DELAY]
-            up[n, 1] = (7 << 56) | seat
-            up[n, 2] = extra // LIFE
-            up[n, 3] = seat
-            up[n, 4] = extra
+            write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, extra // LIFE, seat, extra)
         elif kind == 3:
-            tally.counters[DIALS] += 1
-            n = sent[1]
-            sent[1] = n + 1
-            dial[n, 0] = at + crowd.link[seat, DELAY] + hop
-            dial[n, 1] = (3 << 56) | seat
-            dial[n, 2] = 0
-            dial[n, 3] = seat
-            dial[n, 4] = crowd.dials[seat]
-            crowd.dials[seat] += 1
+            given = START if crowd.state[seat] == IDLE else RETRY
+            taken(seat, given, table, effects, crowd)
+            taken(seat, BOOT_OK, table, effects, crowd)  # Skip rule: what bootstrap said is still in hand.
+            if settings[TOKEN_TTL] == 0 or token_fresh(at, crowd.asked_at[seat], settings[TOKEN_TTL], settings[TOKEN_MARGIN]):
+                call(at, seat, table, effects, hop, crowd, dial, sent, tally)
+            else:
+                crowd.asked_at[seat] = at
+                tally.counters[TOKENS] += 1
+                write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, tally.counters[TOKENS])
+        elif kind == 16:
+            call(at, seat, table, effects, hop, crowd, dial, sent, tally)
         else:
+            given = fail_input(crowd.attempt[seat], settings[LIMIT])
             if kind == 2:
                 if crowd.belief[seat] != extra:
                     continue
                 crowd.belief[seat] = -1
                 crowd.broke_at[seat] = at
+                ended(seat, at, crowd, settings)
+                given = AWAY if frames[f, 2] == PLANNED else fail_input(crowd.attempt[seat], settings[LIMIT])
                 tally.counters[BREAKS] += 1
             else:
-                crowd.attempt[seat] += 1
                 tally.counters[REFUSALS] += 1
-            u = uniform(key, crowd.client[seat], crowd.dials[seat])
-            n = sent[2]
-            sent[2] = n + 1
-            again[n, 0] = at + backoff(crowd.attempt[seat], reconnect[0], factor, reconnect[1], jitter, u)
-            again[n, 1] = (3 << 56) | seat
-            again[n, 2] = 0
-            again[n, 3] = seat
-            again[n, 4] = 0
+                if crowd.state[seat] == TOKEN:  # Without a token, the next attempt asks again.
+                    crowd.asked_at[seat] = -settings[TOKEN_TTL]
+            mask = taken(seat, given, table, effects, crowd)
+            if crowd.state[seat] == OFFLINE and crowd.banner[seat] == 0:
+                crowd.banner[seat] = 1
+                tally.counters[OFFLINES] += 1
+            delay = wait(seat, mask, kind == 6 and extra < 0, factor, jitter, settings, keys, crowd)
+            write(again, sent, 2, at + delay, (3 << 56) | seat, 0, seat, 0)
+
+
+def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, sent: Any, tally: Tally) -> None:
+    """A token is in hand: dial through the balancer."""
+    taken(seat, TOKEN_OK, table, effects, crowd)
+    tally.counters[DIALS] += 1
+    write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (3 << 56) | seat, 0, seat, crowd.dials[seat])
+    crowd.dials[seat] += 1
+
+
+def write(frames: Any, sent: Any, box: int, at: int, name: int, row: int, item: int, extra: int) -> None:
+    """One frame into an outbox."""
+    n = sent[box]
+    sent[box] = n + 1
+    frames[n, 0] = at
+    frames[n, 1] = name
+    frames[n, 2] = row
+    frames[n, 3] = item
+    frames[n, 4] = extra

@@ -28,6 +28,8 @@ FILLED = 11  # the answer to GAP: extra = channel and last message, packed
 PUBLICATION = 12  # a user presses enter: item = message
 PUBLISH = 13  # the same on its way through the fabric
 DELIVER = 14  # a message for one gateway: extra = slot, or -1 when the gateway must look it up
+ASK = 15  # a client asks for a token: extra = number of the request
+TOKEN = 16  # the answer to ASK
 
 KIND_SHIFT = 56
 

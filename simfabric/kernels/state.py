@@ -20,8 +20,13 @@ class Crowd(NamedTuple):
     subscribed: Any  # int8[seats]: 1 when a gateway has the seat's subscriptions in its book.
     belief: Any  # int64[seats]: the life (gateway and incarnation) that the client believes to be connected to, -1 = none.
     broke_at: Any  # int64[seats]: when the client lost its connection [ns], or when it first dialled.
-    attempt: Any  # int32[seats]: dials since the last connection.
-    dials: Any  # int32[seats]: dials ever: the address of their chance.
+    state: Any  # int8[seats]: state of the protocol's table.
+    banner: Any  # int8[seats]: 1 from the entry into offline until the client is connected again.
+    ready_at: Any  # int64[seats]: when the connection became ready [ns].
+    asked_at: Any  # int64[seats]: when the client asked for its last token [ns].
+    drawn: Any  # int32[seats, 3]: backoffs, slow retries and advised waits ever drawn: the addresses of their chance.
+    attempt: Any  # int32[seats]: failed attempts since the last stable connection.
+    dials: Any  # int32[seats]: dials ever: the address of the balancer's chance.
     cookie: Any  # int32[seats]: the gateway of the last connection, -1 = none.
     start: Any  # int64[seats + 1]: where the seat's subscriptions begin.
     channels: Any  # int32[subscriptions]: the channel of each.

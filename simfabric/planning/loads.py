@@ -66,7 +66,7 @@ def loads_of(topology: Topology, members: Membership, flows: Sequence[Flow], spr
         found.append(routers_load(topology, flows, spread, hot))
     requests, given = catching_up(topology, members, flows)
     replay = topology.replay.servers
-    return (*found, load("replay", "server", replay, requests, given, given / (replay * SECOND)))
+    return (*found, tokens_load(topology), load("replay", "server", replay, requests, given, given / (replay * SECOND)))
 
 
 def balancer_load(topology: Topology) -> Load:
@@ -75,6 +75,14 @@ def balancer_load(topology: Topology) -> Load:
     dials = dials_of(topology)
     given = dials * mean_of(config.handshake)
     return load("balancer", "server", config.servers, dials, given, given / (config.servers * SECOND))
+
+
+def tokens_load(topology: Topology) -> Load:
+    """A token for the first dial of everybody; none where dials need none."""
+    config = topology.apis.token
+    requests = dials_of(topology) if config.ttl else 0.0
+    given = requests * mean_of(config.work)
+    return load("token_api", "server", config.servers, requests, given, given / (config.servers * SECOND))
 
 
 def gateways_load(topology: Topology, members: Membership, flows: Sequence[Flow], spread: Spread) -> Load:

@@ -133,6 +133,7 @@ def queues(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Queue]:
     if len(fabric.gateways.workers) > 1:
         served["gateways"] = (served["gateways"][0], sum(int(w.tally.counters[SERVED_AT]) for w in fabric.gateways.workers))
     served["balancer"] = (int(fabric.balancer.counters[0]), int(fabric.balancer.counters[1]))
+    served["token_api"] = (int(fabric.tokens.counters[0]), int(fabric.tokens.counters[1]))
     served["replay"] = (int(fabric.replay.counters[3]), int(fabric.replay.counters[4]))
     for component in fabric.components:
         if component.name in served:
@@ -153,6 +154,7 @@ def busy(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Busy]:
     now = fabric.world.now
     balancer, replay = fabric.balancer, fabric.replay
     yield _busy("balancer", balancer.busy, balancer.free_at, 1, int(balancer.counters[2]), now)
+    yield _busy("token_api", fabric.tokens.busy, fabric.tokens.free_at, 1, int(fabric.tokens.counters[2]), now)
     gateways = fabric.gateways
     yield _busy("gateways", gateways.nodes.busy, gateways.nodes.free_at, fabric.topology.gateways.cores, int(counted["gateways"].counters[WORK]), now)
     if fabric.storage is not None:
@@ -182,6 +184,7 @@ def digest(fabric: Fabric) -> str:
     parts = [
         rows[rows[:, PUBLISHED_AT] < fabric.world.now], columns.log.head_sequence, columns.crowd.belief, columns.crowd.home, columns.crowd.dials,
         fabric.gateways.nodes.state, fabric.gateways.nodes.busy, fabric.balancer.open, fabric.balancer.counters, fabric.replay.counters,
+        fabric.tokens.counters, columns.crowd.state, columns.crowd.attempt,
     ]  # fmt: skip
     for array in parts:
         hashed.update(np.ascontiguousarray(array).tobytes())

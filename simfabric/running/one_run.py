@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from simfabric.fabric import Fabric
-from simfabric.kernels.clients import BREAKS, DIALS, OPENINGS, REFUSALS, UNSENT_COUNT
+from simfabric.kernels.clients import BREAKS, DIALS, OFFLINES, OPENINGS, REFUSALS, TOKENS, UNSENT_COUNT
 from simfabric.kernels.state import (
     CUT,
     FRAMES,
@@ -156,6 +156,8 @@ class Watch:
             "dials": int(clients[DIALS]),
             "openings": int(clients[OPENINGS]),
             "refusals": int(clients[REFUSALS]),
+            "tokens": int(clients[TOKENS]),
+            "offline": int(clients[OFFLINES]),
             "replays": int(fabric.replay.counters[0]),
             "frames": int(state[:, FRAMES].sum()),
         }

@@ -68,7 +68,9 @@ def _traffic(result: Result) -> Iterator[str]:
     yield f"tried in vain {vain}"
     if figures["breaks"] or figures["dials"]:
         replays = result.replay["requests"]
-        yield f"reconnects    {format_count(figures['breaks'])} breaks, {format_count(figures['dials'])} dials, {format_count(replays)} replay requests"
+        gave_up = f", {format_count(figures['offline'])} clients went offline" if figures["offline"] else ""
+        counts = f"{format_count(figures['breaks'])} breaks, {format_count(figures['dials'])} dials, {format_count(replays)} replay requests"
+        yield f"reconnects    {counts}{gave_up}"
     yield f"lag           at most {format_count(figures['lag_max'])} messages not committed"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import MappingProxyType
+from typing import Literal
 
 from simfabric.chance import Law
 from simfabric.errors import Refusal
-from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, LawOf, Quantity, Text
+from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 from simfabric.units import write_duration, write_share
 
@@ -31,6 +32,14 @@ class Reconnect(Section):
     factor: float = leaf(Quantity(NUMERIC, "1", "10"), "2", "By what each further wait is longer than the one before.")
     cap: int = leaf(Quantity(DURATION, "1ms", "1h"), "30s", "Longest wait, before jitter; at least first.")
     jitter: float = leaf(Quantity(SHARE, "0", "1"), "20%", "How far a wait is spread at random, as a share of itself to either side.")
+    jitter_order: Literal["cap_first", "jitter_first"] = leaf(
+        Choice(("cap_first", "jitter_first")),
+        "cap_first",
+        "cap_first: late waits are spread around the cap; jitter_first: none exceeds it, and half of the late ones are exactly the cap.",
+    )
+    attempt_limit: int = leaf(Quantity(COUNT, "0", "1M"), "8", "Failed attempts after which a client shows that it is offline, and retries slowly.")
+    offline_retry: int = leaf(Quantity(DURATION, "1ms", "1d"), "60s", "Wait between the retries of an offline client, with the same jitter.")
+    stable_after: int = leaf(Quantity(DURATION, "0", "1h"), "30s", "A connection must last so long before its failed attempts are forgotten.")
 
     def laws(self) -> Iterator[Refusal]:
         if self.cap < self.first:

@@ -47,6 +47,9 @@ class Balancer(Section):
     slow_start: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Time over which a gateway that came back grows to its full share of dials; 0s: at once.")
     servers: int = leaf(Quantity(COUNT, "1", "100k"), "4", "Cores that do TLS handshakes, all balancers together.")
     handshake: Law = leaf(WORK, "0.5ms", "TLS work of one dial.")
+    queue_timeout: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "A dial that would wait longer for its TLS handshake is refused then.")
+    retry_after: int | None = leaf(Quantity(DURATION, "0", "1h"), None, "Wait that a refusal of the balancer advises; not given: no advice.")
+    retry_spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Over what a client spreads that wait at random, besides retry_after.")
     health: Health = section(Health, "How a dead gateway is found out.")
 
 
@@ -67,6 +70,13 @@ class Pauses(Section):
     length: Law = required(LawOf(DURATION, "0", "10min"), "How long a pause lasts.")
 
 
+class Drain(Section):
+    """What a gateway advises when it closes by plan; there is no herd if the spread is at least the connections by the admission rate."""
+
+    retry_after: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Least wait before a client dials again.")
+    spread: int = leaf(Quantity(DURATION, "0", "1h"), "30s", "Over what clients spread their dials at random, besides retry_after.")
+
+
 class Gateways(Section):
     """The gateways: hold the connections, read their frames, write each message to every local subscriber."""
 
@@ -83,6 +93,7 @@ class Gateways(Section):
     connections: int = leaf(Quantity(COUNT, "1", "100M"), "100k", "Most connections of one gateway; further dials are refused.")
     descriptors: int = leaf(Quantity(COUNT, "1", "100M"), "200k", "Most open sockets of one gateway; further dials are refused.")
     buffer: int = leaf(Quantity(SIZE, "1KB", "1GB"), "1MB", "Outbound buffer of each socket; what a slow consumer has waiting beyond it overflows.")
+    drain: Drain = section(Drain, "What a gateway advises to its clients when it closes by plan.")
     pauses: Pauses | None = section(Pauses, "Stop-the-world pauses of each gateway; not given: none.", optional=True)
 
     def laws(self) -> Iterator[Refusal]:

@@ -9,46 +9,54 @@ from simfabric.errors import Refusal
 from simfabric.topology.kinds import COUNT, DURATION, SHARE, Choice, Kind, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 
+NODE_WORDS = ("one", "all")
+
 
 @dataclass(frozen=True)
 class NodeKind(Kind):
-    """The number of a node, or 'one' for one drawn at random."""
+    """The number of a node, 'one' for one drawn at random, or 'all'."""
 
     most: str
 
     @property
     def unit(self) -> str:
-        return "number of a node (the first is 0), or one"
+        return "number of a node (the first is 0), one, or all"
 
     @property
     def range(self) -> str:
-        return f"from 0 to {self.most}, or one"
+        return f"from 0 to {self.most}, one, or all"
 
     def read(self, value: object) -> int | str:
-        if value == "one" or (isinstance(value, str) and value.strip(" ") == "one"):
-            return "one"
+        if isinstance(value, str) and value.strip(" ") in NODE_WORDS:
+            return value.strip(" ")
         try:
             return int(Quantity(COUNT, "0", self.most).read(value))
         except Refusal:
-            raise Refusal("must be the number of a node, the first being 0, or 'one'", f"give a number {self.range}") from None
+            raise Refusal("must be the number of a node, the first being 0, or 'one', or 'all'", f"give a number {self.range}") from None
 
     def write(self, value: Any) -> str:
         return str(value)
 
     def schema(self) -> dict[str, Any]:
-        return {"anyOf": [{"const": "one"}, Quantity(COUNT, "0", self.most).schema()]}
+        return {"anyOf": [{"enum": list(NODE_WORDS)}, Quantity(COUNT, "0", self.most).schema()]}
 
 
 class Target(Section):
     """Whom a fault strikes."""
 
-    gateway: int | Literal["one"] = leaf(NodeKind("99_999"), "one", "Number of the gateway, the first being 0, or one: one drawn at random.")
+    gateway: int | Literal["one", "all"] = leaf(
+        NodeKind("99_999"), "one", "Number of the gateway, the first being 0; one: one drawn at random; all: every one of them."
+    )
 
 
 class Fault(Section):
     """Something that goes wrong at a stated time."""
 
-    kind: Literal["kill_node"] = leaf(Choice(("kill_node",)), "kill_node", "kill_node: the node dies at once, with all its connections and all it holds.")
+    kind: Literal["kill_node", "restart_node"] = leaf(
+        Choice(("kill_node", "restart_node")),
+        "kill_node",
+        "kill_node: the node dies at once, with all its connections and all it holds; restart_node: the same by plan, with the advice of gateways.drain.",
+    )
     target: Target = section(Target, "Whom it strikes.")
     at: int = required(Quantity(DURATION, "0", "7d"), "When it happens, from the start of the run; before its end.")
     down: int = leaf(Quantity(DURATION, "1ms", "7d"), "30s", "How long the node is away.")

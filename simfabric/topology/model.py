@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 
 from simfabric.errors import Problem, Refusal, TopologyError, shown
 from simfabric.topology import files, whole
+from simfabric.topology.apis import Apis
 from simfabric.topology.building import build
 from simfabric.topology.changing import changed
 from simfabric.topology.channels import Channels
@@ -48,6 +49,7 @@ class Topology(Section):
     fanout: Fanout = section(Fanout, "How gateways with subscribers get the messages.")
     routing: Routing = section(Routing, "The table of which gateways have subscribers of a channel.")
     replay: Replay = section(Replay, "Gives clients what they missed.")
+    apis: Apis = section(Apis, "The services that clients call before they dial.")
     faults: tuple[Fault, ...] = items(Fault, 10_000, "What goes wrong, and when.")
     slo: Slo = section(Slo, "What is promised.")
     published: Published | None = section(Published, "What was measured on a real fabric like this one; not given: nothing.", optional=True)

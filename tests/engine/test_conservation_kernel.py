@@ -74,16 +74,26 @@ def test_one_queue_and_several_servers_start_whom_the_first_free_server_meets(jo
     at = np.cumsum([gap for gap, _ in jobs])
     frames = table_of([(t, i, 0, i, 0) for i, t in enumerate(at)])
     law, key, client = tabulated(constant(25)), 5, np.arange(len(jobs))
-    free_at, busy, done, counters = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(len(jobs), np.int64), np.zeros(3, np.int64)
-    plain(servers.handshakes)(frames, len(jobs), free_at, busy, law, key, client, done, counters)
+    free_at, busy, done, counters = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(len(jobs), np.int64), np.zeros(4, np.int64)
+    refused = np.zeros(len(jobs), np.int8)
+    plain(servers.handshakes)(frames, len(jobs), free_at, busy, law, key, 10**12, client, done, refused, counters)
     running, expected = [0] * count, []
     for t in at.tolist():
         begins = max(t, heapq.heappop(running))
         expected.append(begins + 25)
         heapq.heappush(running, begins + 25)
     assert done.tolist() == expected
-    assert counters.tolist() == [len(jobs), int(at.sum()), 25 * len(jobs)]
+    assert counters.tolist() == [len(jobs), int(at.sum()), 25 * len(jobs), 0] and not refused.any()
     assert busy.sum() == 25 * len(jobs)
+
+
+def test_who_would_wait_too_long_is_refused_when_that_time_is_over_and_takes_no_work():
+    frames = table_of([(0, i, 0, i, 0) for i in range(5)])
+    free_at, busy, done, counters = np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(5, np.int64), np.zeros(4, np.int64)
+    refused = np.zeros(5, np.int8)
+    plain(servers.handshakes)(frames, 5, free_at, busy, tabulated(constant(25)), 5, 50, np.arange(5), done, refused, counters)
+    assert done.tolist() == [25, 50, 75, 50, 50] and refused.tolist() == [0, 0, 0, 1, 1]
+    assert counters.tolist() == [5, 0, 75, 2] and busy.tolist() == [75]
 
 
 # Batches.

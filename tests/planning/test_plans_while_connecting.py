@@ -35,7 +35,7 @@ def test_every_client_dials_once_and_catches_up_once(case: tuple[Plan, Measured]
     assert (foretold.load("balancer").frames, foretold.load("replay").frames) == (80.0, 80.0)
 
 
-@pytest.mark.parametrize("name", ["balancer", "gateways", "replay", "storage"])
+@pytest.mark.parametrize("name", ["balancer", "token_api", "gateways", "replay", "storage"])
 def test_what_connecting_costs_is_foretold(case: tuple[Plan, Measured], name: str) -> None:
     foretold, did = case
     assert did.utilisation[name] == pytest.approx(foretold.utilisation[name], rel=0.05)

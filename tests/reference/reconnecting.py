@@ -1,0 +1,120 @@
+"""Clients that lose their gateway and come back, in plain SimPy, one process each: the independent oracle of the columns' lifecycle.
+
+It states the course of a connection as protocol.md tells it, not as the table does; draws have the engine's addresses. Token API and edge
+are queues that refuse who would wait too long. Leaves out: the gateway's own work, and everything that is said over a connection.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import simpy
+
+from simfabric.chance import Law, decision_key, draw, tabulated, uniform, word
+from simfabric.topology import Topology
+
+SECOND = 1_000_000_000
+
+
+class Queue:
+    """Servers behind one queue; who would wait longer than `patience` is sent away when that time is over."""
+
+    def __init__(self, env: simpy.Environment, servers: int, patience: int, law: Law, key: int) -> None:
+        self.env, self.patience, self.table, self.key = env, patience, tabulated(law), key
+        self.free_at = [0] * servers
+
+    def ask(self, client: int) -> Any:
+        now = int(self.env.now)
+        server = min(range(len(self.free_at)), key=lambda s: self.free_at[s])
+        waits = max(0, self.free_at[server] - now)
+        if waits > self.patience:
+            yield self.env.timeout(self.patience)
+            return False
+        work = draw(self.table, word(self.key, client, now))
+        self.free_at[server] = now + waits + work
+        yield self.env.timeout(waits + work)
+        return True
+
+
+@dataclass
+class Reconnecting:
+    """`run()` it, and read what happened: (client, what, time [ns])."""
+
+    topology: Topology
+    delay: list[int]  # One-way delay of each client [ns].
+    happened: list[tuple[int, str, int]] = field(default_factory=list)
+
+    def run(self) -> list[tuple[int, str, int]]:
+        topology = self.topology
+        self.env = env = simpy.Environment()
+        token, balancer = topology.apis.token, topology.balancer
+        self.tokens = Queue(env, token.servers, token.queue_timeout, token.work, self.key("apis/token"))
+        self.edge = Queue(env, balancer.servers, balancer.queue_timeout, balancer.handshake, self.key("balancer"))
+        self.losses = [(fault.at, fault.kind == "restart_node") for fault in topology.faults]
+        for client in range(topology.clients.count):
+            env.process(self.client(client))
+        env.run(until=topology.run.duration)
+        return sorted(self.happened, key=lambda row: (row[2], row[0], row[1]))
+
+    def key(self, decision: str) -> int:
+        return decision_key(self.topology.run.seed, self.topology.run.replication, decision)
+
+    def note(self, client: int, what: str) -> None:
+        self.happened.append((client, what, int(self.env.now)))
+
+    def client(self, client: int) -> Any:
+        config, attempts, ready_at, asked_at = self.topology.clients.reconnect, 0, -(10**15), -(10**15)
+        drawn = {"backoff": 0, "offline": 0, "away": 0}
+
+        def u(what: str) -> float:
+            drawn[what] += 1
+            return float(uniform(self.key(f"clients/{what}"), client, drawn[what] - 1))
+
+        def failed(advised: bool) -> int:
+            nonlocal attempts
+            if attempts < config.attempt_limit:
+                middle = min(config.first * config.factor**attempts, config.cap)
+                if config.jitter_order == "jitter_first":
+                    middle = min(config.first * config.factor**attempts, 2 * config.cap)
+                wait = round(middle * (1 + config.jitter * (2 * u("backoff") - 1)))
+                if config.jitter_order == "jitter_first":
+                    wait = min(wait, config.cap)
+                attempts += 1
+            else:
+                self.note(client, "offline")
+                wait = round(config.offline_retry * (1 + config.jitter * (2 * u("offline") - 1)))
+            if advised and self.topology.balancer.retry_after is not None:
+                wait = max(wait, self.topology.balancer.retry_after + round(u("away") * self.topology.balancer.retry_spread))
+            return wait
+
+        way = self.delay[client] + self.topology.network.hop
+        for lost_at, planned in self.losses:
+            yield self.env.timeout(lost_at + self.delay[client] - int(self.env.now))
+            self.note(client, "lost")
+            if self.env.now - ready_at >= config.stable_after:
+                attempts = 0
+            drain = self.topology.gateways.drain
+            wait = drain.retry_after + round(u("away") * drain.spread) if planned else failed(False)
+            while True:
+                yield self.env.timeout(wait)
+                token = self.topology.apis.token
+                if token.ttl and self.env.now + token.margin >= asked_at + token.ttl:
+                    self.note(client, "asked")
+                    asked_at = int(self.env.now)
+                    yield self.env.timeout(way)
+                    given = yield from self.tokens.ask(client)
+                    yield self.env.timeout(way)
+                    if not given:
+                        asked_at = -(10**15)
+                        self.note(client, "refused")
+                        wait = failed(True)
+                        continue
+                self.note(client, "dialled")
+                yield self.env.timeout(way)
+                admitted = yield from self.edge.ask(client)
+                yield self.env.timeout(way if admitted else self.delay[client])  # The gateway is a hop further.
+                if admitted:
+                    break
+                self.note(client, "refused")
+                wait = failed(True)
+            self.note(client, "opened")
+            ready_at = int(self.env.now)

@@ -1,0 +1,69 @@
+"""Columns and plain SimPy agree on the life of every connection through a storm: who did what, to the nanosecond."""
+
+import pytest
+
+from simfabric.fabric import Fabric
+from simfabric.kernels.frames import ASK, DIAL, NOTICE, OPENED, REFUSED
+from simfabric.kernels.state import DELAY
+from tests.components.watching import Heard
+from tests.helpers import drive, topology_of
+from tests.reference.reconnecting import Reconnecting
+
+STORM = """
+run: {duration: 400s, warmup: 0s, compiled: never}
+clients: {count: 120, subscriptions: 1, delay: "uniform(3ms, 40ms)"}
+channels: {count: 10}
+traffic: [{name: chat, rate: 0/s}]
+gateways: {count: 2, work: {handshake: 0s}}
+balancer: {servers: 1, handshake: exponential(700ms), queue_timeout: 500ms, health: {interval: 1h}}
+apis: {token: {servers: 2, work: exponential(20ms), queue_timeout: 300ms}}
+faults: [{at: 10s, down: 1ms, target: {gateway: all}}]
+"""
+TWICE = "[{at: 10s, down: 1ms, target: {gateway: all}}, {at: 300s, down: 1ms, target: {gateway: all}}]"
+CASES = {
+    "one storm": {},
+    "the cap after the jitter": {"clients.reconnect.jitter_order": "jitter_first"},
+    "an early banner": {"clients.reconnect.attempt_limit": "3", "clients.reconnect.offline_retry": "20s"},
+    "a token API that refuses": {"apis.token.work": "exponential(200ms)"},
+    "no tokens at all": {"apis.token.ttl": "0s"},
+    "tokens that live for long": {"apis.token.ttl": "10min"},
+    "refusals with advice": {"balancer.retry_after": "2s", "balancer.retry_spread": "60s"},
+    "a planned restart": {"faults[0].kind": "restart_node"},
+    "two storms, stable between": {"faults": TWICE, "balancer.handshake": "exponential(300ms)"},
+    "two storms, never stable": {"faults": TWICE, "balancer.handshake": "exponential(300ms)", "clients.reconnect.stable_after": "10min"},
+    "no jitter": {"clients.reconnect.jitter": "0%"},
+}
+
+
+def columns(topology):
+    """What the fabric's frames say: rows of (client, what, time [ns])."""
+    fabric = Fabric(topology, False)
+    heard, tokens, balancer = Heard(fabric.clients), Heard(fabric.tokens), Heard(fabric.balancer)
+    drive(fabric)
+    crowd, hop, end = fabric.columns.crowd, topology.network.hop, topology.run.duration
+    rows = []
+    for watched, kind, what in (
+        (heard, NOTICE, "lost"), (heard, REFUSED, "refused"), (heard, OPENED, "opened"), (tokens, ASK, "asked"), (balancer, DIAL, "dialled"),
+    ):  # fmt: skip
+        for frame in watched.frames(kind).tolist():
+            way = int(crowd.link[frame[3], DELAY]) + hop if what in ("asked", "dialled") else 0
+            rows.append((int(crowd.client[frame[3]]), what, frame[0] - way))
+    return fabric, sorted((row for row in rows if row[2] < end), key=lambda row: (row[2], row[0], row[1]))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_client_does_what_its_process_does_to_the_nanosecond(case):
+    topology = topology_of(STORM, **CASES[case])
+    fabric, seen = columns(topology)
+    crowd = fabric.columns.crowd
+    delay = [0] * len(crowd.client)
+    for seat, client in enumerate(crowd.client.tolist()):
+        delay[client] = int(crowd.link[seat, DELAY])
+    expected = Reconnecting(topology, delay).run()
+    banners = {client for client, what, _ in expected if what == "offline"}
+    expected = [row for row in expected if row[1] != "offline"]
+    latest = topology.run.duration - max(delay) - topology.network.hop  # What a client does later may not have reached the others.
+    assert [row for row in seen if row[2] < latest] == [row for row in expected if row[2] < latest]
+    assert len(expected) > 400, "void: too little happened"
+    if "two" not in case:
+        assert fabric.clients.tally.counters[8] == len(banners)
