@@ -1,6 +1,7 @@
-"""Frames: what travels on a transport, and its JSON form. The only place that knows JSON and the versions of the schema.
+"""Frames: what travels on a transport.
 
-In the core channels, users, events and keys are small integers and times are nanoseconds; on the wire they have names and seconds.
+In the core channels, users, events and keys are small integers and times are nanoseconds; on the wire they have names and seconds:
+`codec` is the only place that knows JSON and the versions of the schema.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Inputs: what happened. A driver hands them to a session; nothing else moves it but its timers.
 
-Times and durations are nanoseconds, sizes bytes. Channels, users, events and message keys are small integers; the codec in `frames`
+Times and durations are nanoseconds, sizes bytes. Channels, users, events and message keys are small integers; `codec`
 gives them their names on the wire. Treat an input as immutable.
 """
 
