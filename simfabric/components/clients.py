@@ -20,10 +20,11 @@ from simfabric.components.component import Component
 from simfabric.kernels import clients as kernels
 from simfabric.kernels.frames import DIAL, KIND_SHIFT, NOTICE, WIDTH
 from simfabric.kernels.inbox import Outbox
-from simfabric.kernels.lifecycle import LIFECYCLE
+from simfabric.kernels.lifecycle import LIFECYCLE, Fleet
 from simfabric.kernels.state import DELAY, LIFE
 from simfabric.kernels.tallying import new_tally
 from simfabric.protocol.machine import EFFECTS, TABLE
+from simfabric.protocol.profiles import DEFAULT, PROFILES
 from simfabric.topology import Topology
 from simfabric.world import Array, World
 
@@ -37,6 +38,22 @@ def settings_of(topology: Topology) -> Array:
     )  # fmt: skip
     assert len(values) == LIFECYCLE
     return np.array(values, np.int64)
+
+
+def fleet_of(world: World, columns: Columns) -> Fleet:
+    """Whose client library each client has, drawn by its number."""
+    fleet = world.topology.clients.fleet
+    known = [PROFILES[DEFAULT], *(PROFILES[part.profile] for part in fleet)]
+    schedules = [np.array(profile.schedule, np.int64) for profile in known]
+    ends = np.cumsum([len(schedule) for schedule in schedules])
+    numbers = [
+        (p.kind, p.first, p.cap, p.extra, p.late, p.limit, int(p.reset_on_open), end - len(schedule), end)
+        for p, schedule, end in zip(known, schedules, ends.tolist())
+    ]
+    client = columns.crowd.client.astype(np.int64)
+    shares = np.cumsum([1.0 - sum(part.share for part in fleet), *(part.share for part in fleet)])
+    profile = np.searchsorted(shares[:-1], uniform(world.key("clients/profile"), client, 0), side="right").astype(np.int8)
+    return Fleet(profile, np.array(numbers, np.int64), np.array([(p.factor, p.centre, p.jitter) for p in known]), np.concatenate(schedules))
 
 
 class Clients(Component):
@@ -53,6 +70,7 @@ class Clients(Component):
         self.to_balancer: Component
         self.to_tokens: Component
         self._live = world.kernel(kernels.live)
+        self.fleet = fleet_of(world, columns)
         self._settings = settings_of(world.topology)
         self._keys = np.array([world.key(f"clients/{name}") for name in ("backoff", "offline", "away")], np.int64)
         self._table, self._effects = np.array(TABLE, np.int8), np.array(EFFECTS, np.int32)
@@ -72,7 +90,7 @@ class Clients(Component):
         columns = self.columns
         self._live(
             frames, count, self._settings, config.factor, config.jitter, self._keys, self._table, self._effects, self.world.topology.network.hop,
-            columns.crowd, columns.log, up, dial, again, ask, self._sent, self.tally,
+            columns.crowd, self.fleet, columns.log, up, dial, again, ask, self._sent, self.tally,
         )  # fmt: skip
         self.to_gateways.inbox.put(up, int(self._sent[0]))
         self.to_balancer.inbox.put(dial, int(self._sent[1]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.lifecycle import LIMIT, TOKEN_MARGIN, TOKEN_TTL, ended, taken, wait
+from simfabric.kernels.lifecycle import TOKEN_MARGIN, TOKEN_TTL, Fleet, ended, input_of, opened, taken, wait
 from simfabric.kernels.state import (
     CHANNEL,
     DELAY,
@@ -24,17 +24,17 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.protocol.machine import AWAY, BOOT_OK, IDLE, OFFLINE, OPENED, RETRY, START, SUBS_BEHIND, TOKEN, TOKEN_OK
-from simfabric.protocol.rules import fail_input, token_fresh
+from simfabric.protocol.machine import BOOT_OK, IDLE, OFFLINE, OPENED, RETRY, START, SUBS_BEHIND, TOKEN, TOKEN_OK
+from simfabric.protocol.rules import token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
-PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS = range(10)
+PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP = range(11)
 PLANNED = 1  # Row of a NOTICE: the gateway said that it would close.
 
 
 def live(
-    frames: Any, count: int, settings: Any, factor: float, jitter: float, keys: Any, table: Any, effects: Any, hop: int, crowd: Crowd, log: Log, up: Any,
-    dial: Any, again: Any, ask: Any, sent: Any, tally: Tally
+    frames: Any, count: int, settings: Any, factor: float, jitter: float, keys: Any, table: Any, effects: Any, hop: int, crowd: Crowd, fleet: Fleet, log: Log,
+    up: Any, dial: Any, again: Any, ask: Any, sent: Any, tally: Tally
 ) -> None:  # fmt: skip
     """Serve the clients' frames. sent: frames written to `up` (gateways), `dial` (balancer), `again` (timers) and `ask` (token API)."""
     for f in range(count):
@@ -62,8 +62,7 @@ def live(
             taken(seat, SUBS_BEHIND, table, effects, crowd)
             crowd.belief[seat] = extra
             crowd.cookie[seat] = extra // LIFE
-            crowd.ready_at[seat] = at
-            crowd.banner[seat] = 0
+            opened(seat, at, crowd, fleet)
             tally.counters[OPENINGS] += 1
             tally.stages[STAGE_CONNECT, bin_of(at - crowd.broke_at[seat])] += 1
             write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, extra // LIFE, seat, extra)
@@ -80,25 +79,27 @@ def live(
         elif kind == 16:
             call(at, seat, table, effects, hop, crowd, dial, sent, tally)
         else:
-            given = fail_input(crowd.attempt[seat], settings[LIMIT])
             if kind == 2:
                 if crowd.belief[seat] != extra:
                     continue
                 crowd.belief[seat] = -1
                 crowd.broke_at[seat] = at
                 ended(seat, at, crowd, settings)
-                given = AWAY if frames[f, 2] == PLANNED else fail_input(crowd.attempt[seat], settings[LIMIT])
                 tally.counters[BREAKS] += 1
             else:
                 tally.counters[REFUSALS] += 1
                 if crowd.state[seat] == TOKEN:  # Without a token, the next attempt asks again.
                     crowd.asked_at[seat] = -settings[TOKEN_TTL]
+            given = input_of(seat, kind == 2 and frames[f, 2] == PLANNED, crowd, settings, fleet)
             mask = taken(seat, given, table, effects, crowd)
             if crowd.state[seat] == OFFLINE and crowd.banner[seat] == 0:
                 crowd.banner[seat] = 1
                 tally.counters[OFFLINES] += 1
-            delay = wait(seat, mask, kind == 6 and extra < 0, factor, jitter, settings, keys, crowd)
-            write(again, sent, 2, at + delay, (3 << 56) | seat, 0, seat, 0)
+            delay = wait(seat, at, mask, kind == 6 and extra < 0, factor, jitter, settings, keys, crowd, fleet)
+            if delay < 0:
+                tally.counters[GIVEN_UP] += 1
+            else:
+                write(again, sent, 2, at + delay, (3 << 56) | seat, 0, seat, 0)
 
 
 def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, sent: Any, tally: Tally) -> None:

@@ -8,28 +8,52 @@ stage, the standby lane, signing out.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from simfabric.chance import uniform
 from simfabric.kernels.state import Crowd
-from simfabric.protocol.machine import (
-    ARM_ADVISED,
-    ARM_RETRY,
-    ARM_SLOW,
-    COUNT_ATTEMPT,
-)
-from simfabric.protocol.rules import attempt_after, away_delay, backoff, backoff_jitter_first, offline_delay, retry_delay
+from simfabric.protocol.machine import ARM_ADVISED, ARM_RETRY, ARM_SLOW, AWAY, COUNT_ATTEMPT, FAIL, TERMINAL
+from simfabric.protocol.profiles import wait as wait_of_profile
+from simfabric.protocol.rules import attempt_after, away_delay, backoff, backoff_jitter_first, fail_input, offline_delay, retry_delay
 
 # Settings of the clients: columns of int64[LIFECYCLE].
 FIRST, CAP, JITTER_FIRST, LIMIT, OFFLINE_RETRY, STABLE_AFTER, TOKEN_TTL, TOKEN_MARGIN, AWAY_AFTER, AWAY_SPREAD, BUSY_AFTER, BUSY_SPREAD = range(12)
 LIFECYCLE = 12
 BACKOFFS, OFFLINES_DRAWN, AWAYS = 0, 1, 2  # Columns of `crowd.drawn`, and of the keys.
+KIND, PROFILE_FIRST, PROFILE_CAP, EXTRA_WAIT, LATE, MOST_DIALS, RESETS, SCHEDULE_FROM, SCHEDULE_TO = range(9)  # Columns of `fleet.numbers`.
+FACTOR, CENTRE, JITTER = 0, 1, 2  # Columns of `fleet.shares`.
 LONG_AGO = -(1 << 60)  # When the clients got ready that are connected as the run begins.
+
+
+class Fleet(NamedTuple):
+    """Which reconnect policy each client has: 0 is the protocol's own, by the topology's numbers; the others are `protocol.profiles`."""
+
+    profile: Any  # int8[seats].
+    numbers: Any  # int64[profiles, 9]
+    shares: Any  # float64[profiles, 3]
+    schedules: Any  # int64[..]: the schedules of all profiles, one after the other [ns].
+
+
+def opened(seat: int, at: int, crowd: Crowd, fleet: Fleet) -> None:
+    """A connection is ready. Most clients forget at once how often they failed; the protocol's own waits until it is stable."""
+    crowd.ready_at[seat] = at
+    crowd.banner[seat] = 0
+    if fleet.numbers[fleet.profile[seat], RESETS] == 1:
+        crowd.attempt[seat] = 0
 
 
 def ended(seat: int, at: int, crowd: Crowd, settings: Any) -> None:
     """A ready connection ended: its attempts are forgotten if it was ready for long enough."""
     crowd.attempt[seat] = attempt_after(crowd.attempt[seat], at - crowd.ready_at[seat], settings[STABLE_AFTER])
+
+
+def input_of(seat: int, planned: bool, crowd: Crowd, settings: Any, fleet: Fleet) -> int:
+    """The end of a connection, or of an attempt, as an input of the table. Only the protocol's own clients hear a plan, or show a banner."""
+    profile = fleet.profile[seat]
+    if profile == 0:
+        return AWAY if planned else fail_input(crowd.attempt[seat], settings[LIMIT])
+    most = fleet.numbers[profile, MOST_DIALS]
+    return TERMINAL if 0 <= most <= crowd.attempt[seat] else FAIL
 
 
 def taken(seat: int, given: int, table: Any, effects: Any, crowd: Crowd) -> int:
@@ -39,9 +63,28 @@ def taken(seat: int, given: int, table: Any, effects: Any, crowd: Crowd) -> int:
     return int(effects[state, given])
 
 
-def wait(seat: int, mask: int, overloaded: bool, factor: float, jitter: float, settings: Any, keys: Any, crowd: Crowd) -> int:
-    """How long until the next dial, by the effects of what ended: backoff, slow retry, or as advised. `overloaded`: the refusal came with advice."""
+def wait(
+    seat: int, at: int, mask: int, overloaded: bool, factor: float, jitter: float, settings: Any, keys: Any, crowd: Crowd, fleet: Fleet
+) -> int:  # fmt: skip
+    """How long until the next dial, by the effects of what ended: backoff, slow retry, or as advised; -1 = no dial follows.
+
+    `overloaded`: the refusal came with advice.
+    """
     client = crowd.client[seat]
+    profile = fleet.profile[seat]
+    if profile > 0:
+        if mask & ARM_RETRY == 0:
+            return -1
+        u = uniform(keys[BACKOFFS], client, crowd.drawn[seat, BACKOFFS])
+        crowd.drawn[seat, BACKOFFS] += 1
+        attempt = crowd.attempt[seat]
+        crowd.attempt[seat] += 1
+        return wait_of_profile(
+            fleet.numbers[profile, KIND], fleet.numbers[profile, PROFILE_FIRST], fleet.shares[profile, FACTOR], fleet.numbers[profile, PROFILE_CAP],
+            fleet.shares[profile, CENTRE], fleet.shares[profile, JITTER], fleet.numbers[profile, EXTRA_WAIT],
+            fleet.schedules[fleet.numbers[profile, SCHEDULE_FROM] : fleet.numbers[profile, SCHEDULE_TO]], fleet.numbers[profile, LATE], attempt,
+            at - crowd.broke_at[seat], u,
+        )  # fmt: skip
     if mask & ARM_ADVISED:
         u = uniform(keys[AWAYS], client, crowd.drawn[seat, AWAYS])
         crowd.drawn[seat, AWAYS] += 1

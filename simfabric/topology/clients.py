@@ -8,6 +8,7 @@ from typing import Literal
 
 from simfabric.chance import Law
 from simfabric.errors import Refusal
+from simfabric.protocol.profiles import DEFAULT, PROFILES
 from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 from simfabric.units import write_duration, write_share
@@ -48,6 +49,16 @@ class Reconnect(Section):
             )
 
 
+OTHERS = tuple(name for name in PROFILES if name != DEFAULT)
+
+
+class FleetPart(Section):
+    """Clients that use another library, with its reconnect policy as read from its source."""
+
+    profile: str = required(Choice(OTHERS), "The library; see simfabric/protocol/profiles.py for versions and waits.")
+    share: float = required(Quantity(SHARE, "0", "1"), "Share of all clients; what the shares leave has the protocol's own policy, clients.reconnect.")
+
+
 class Clients(Section):
     """The devices and their users: how many, how far away, how they connect."""
 
@@ -72,12 +83,16 @@ class Clients(Section):
         "connected: every client is connected when the run begins; a duration: they dial spread over that time.",
     )
     reconnect: Reconnect = section(Reconnect, "How a client comes back after its connection broke.")
+    fleet: tuple[FleetPart, ...] = items(FleetPart, 20, "Clients with the reconnect policies of well-known libraries.")
     notice: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "How long after its gateway died a client sees the break, besides the one-way delay.")
 
     def laws(self) -> Iterator[Refusal]:
         total = sum(region.share for region in self.regions)
         if self.regions and abs(total - 1.0) > 1e-6:
             yield Refusal("the regions' shares must sum to 100%", f"change a share: now they sum to {write_share(round(total, 9))}", ("regions",))
+        others = sum(part.share for part in self.fleet)
+        if others > 1.0 + 1e-9:
+            yield Refusal("the fleet's shares must sum to at most 100%", f"lower a share: now they sum to {write_share(round(others, 9))}", ("fleet",))
         yield from repeated([region.name for region in self.regions], "regions", "region")
 
 

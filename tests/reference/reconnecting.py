@@ -10,6 +10,7 @@ from typing import Any
 import simpy
 
 from simfabric.chance import Law, decision_key, draw, tabulated, uniform, word
+from simfabric.protocol.profiles import PROFILES
 from simfabric.topology import Topology
 
 SECOND = 1_000_000_000
@@ -71,6 +72,11 @@ class Reconnecting:
 
         def failed(advised: bool) -> int:
             nonlocal attempts
+            if library is not None:
+                if library.gives_up(attempts):
+                    return -1
+                attempts += 1
+                return library.wait(attempts - 1, u("backoff"), int(self.env.now) - broke_at)
             if attempts < config.attempt_limit:
                 middle = min(config.first * config.factor**attempts, config.cap)
                 if config.jitter_order == "jitter_first":
@@ -86,15 +92,25 @@ class Reconnecting:
                 wait = max(wait, self.topology.balancer.retry_after + round(u("away") * self.topology.balancer.retry_spread))
             return wait
 
+        library, share = None, float(uniform(self.key("clients/profile"), client, 0)) - (1 - sum(part.share for part in self.topology.clients.fleet))
+        for part in self.topology.clients.fleet if share >= 0 else ():
+            if share < part.share:
+                library = PROFILES[part.profile]
+                break
+            share -= part.share
         way = self.delay[client] + self.topology.network.hop
         for lost_at, planned in self.losses:
             yield self.env.timeout(lost_at + self.delay[client] - int(self.env.now))
             self.note(client, "lost")
+            broke_at = int(self.env.now)
             if self.env.now - ready_at >= config.stable_after:
                 attempts = 0
             drain = self.topology.gateways.drain
-            wait = drain.retry_after + round(u("away") * drain.spread) if planned else failed(False)
+            wait = drain.retry_after + round(u("away") * drain.spread) if planned and library is None else failed(False)
             while True:
+                if wait < 0:
+                    self.note(client, "gave up")
+                    return
                 yield self.env.timeout(wait)
                 token = self.topology.apis.token
                 if token.ttl and self.env.now + token.margin >= asked_at + token.ttl:
@@ -118,3 +134,5 @@ class Reconnecting:
                 wait = failed(True)
             self.note(client, "opened")
             ready_at = int(self.env.now)
+            if library is not None and library.reset_on_open:
+                attempts = 0

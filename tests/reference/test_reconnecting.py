@@ -3,10 +3,11 @@
 import pytest
 
 from simfabric.fabric import Fabric
+from simfabric.kernels.clients import GIVEN_UP, OFFLINES
 from simfabric.kernels.frames import ASK, DIAL, NOTICE, OPENED, REFUSED
 from simfabric.kernels.state import DELAY
 from tests.components.watching import Heard
-from tests.helpers import drive, topology_of
+from tests.helpers import drive, run, topology_of
 from tests.reference.reconnecting import Reconnecting
 
 STORM = """
@@ -31,6 +32,14 @@ CASES = {
     "a planned restart": {"faults[0].kind": "restart_node"},
     "two storms, stable between": {"faults": TWICE, "balancer.handshake": "exponential(300ms)"},
     "two storms, never stable": {"faults": TWICE, "balancer.handshake": "exponential(300ms)", "clients.reconnect.stable_after": "10min"},
+    "a mixed fleet": {
+        "clients.fleet": "[{profile: phoenix, share: 20%}, {profile: signalr, share: 20%}, {profile: ably-js, share: 20%}, {profile: socket.io, share: 20%}]",
+    },
+    "a mixed fleet through two restarts": {
+        "clients.fleet": "[{profile: centrifuge-js, share: 30%}, {profile: mattermost, share: 30%}, {profile: nats.py, share: 30%}]",
+        "faults": TWICE.replace("{at", "{kind: restart_node, at"),
+        "balancer.handshake": "exponential(200ms)",
+    },
     "no jitter": {"clients.reconnect.jitter": "0%"},
 }
 
@@ -51,6 +60,12 @@ def columns(topology):
     return fabric, sorted((row for row in rows if row[2] < end), key=lambda row: (row[2], row[0], row[1]))
 
 
+def test_compiled_columns_leave_the_same_facts():
+    topology = topology_of(STORM, **CASES["a mixed fleet"])
+    plain, compiled = run(topology), run(topology, by_numba=True)
+    assert all((plain.facts[name] == compiled.facts[name]).all() for name in plain.facts)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_client_does_what_its_process_does_to_the_nanosecond(case):
     topology = topology_of(STORM, **CASES[case])
@@ -61,9 +76,11 @@ def test_every_client_does_what_its_process_does_to_the_nanosecond(case):
         delay[client] = int(crowd.link[seat, DELAY])
     expected = Reconnecting(topology, delay).run()
     banners = {client for client, what, _ in expected if what == "offline"}
-    expected = [row for row in expected if row[1] != "offline"]
+    gave_up = sum(what == "gave up" for _, what, _ in expected)
+    expected = [row for row in expected if row[1] not in ("offline", "gave up")]
     latest = topology.run.duration - max(delay) - topology.network.hop  # What a client does later may not have reached the others.
     assert [row for row in seen if row[2] < latest] == [row for row in expected if row[2] < latest]
     assert len(expected) > 400, "void: too little happened"
+    assert fabric.clients.tally.counters[GIVEN_UP] == gave_up and (gave_up > 0) == (case == "a mixed fleet")
     if "two" not in case:
-        assert fabric.clients.tally.counters[8] == len(banners)
+        assert fabric.clients.tally.counters[OFFLINES] == len(banners)
