@@ -7,15 +7,14 @@ Events are the idea of a payload: a kind and a size.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from simfabric.protocol.cursors import recoverable
-from simfabric.protocol.frames import MESSAGE, Envelope
+from simfabric.protocol.channel_log import ChannelLog
+from simfabric.protocol.frames import Envelope
 from simfabric.protocol.inputs import AppendSettled, ConnectionAccepted, LogRead, ReplayReady, SnapshotReady
 from simfabric.protocol.parameters import Parameters
 
 MOST_TOKENS = 10_000
-MOST_KEYS = 100_000
 
 
 @dataclass(slots=True)
@@ -27,38 +26,16 @@ class Token:
     revision: int
 
 
-@dataclass(slots=True)
-class Log:
-    """The log of one channel: one incarnation at a time, and of it the newest events."""
-
-    epoch: int = 0  # 0 = nothing was ever written.
-    top: int = 0
-    events: list[Envelope] = field(default_factory=list)  # Contiguous, up to `top`.
-
-    @property
-    def floor(self) -> int:
-        """The oldest sequence that is retained; one beyond the top when nothing is."""
-        return self.top - len(self.events) + 1
-
-    def after(self, cursor: int, limit: int) -> tuple[Envelope, ...]:
-        """At most `limit` events after a cursor that retention has not passed."""
-        start = max(0, cursor - self.floor + 1)
-        return tuple(self.events[start : start + limit])
-
-
 class Backend:
     """The state of the service. Every user may read and write `channels` until it is taken away."""
 
     def __init__(self, channels: tuple[int, ...], parameters: Parameters | None = None, retention: int = 10_000) -> None:
         self.parameters = parameters or Parameters()
         self.channels = channels
-        self.retention = retention  # Events that a log keeps.
-        self.logs = {channel: Log() for channel in channels}
+        self.logs = {channel: ChannelLog(channel, retention, window=self.parameters.idempotency_window) for channel in channels}
         self.denied: set[tuple[int, int]] = set()  # (user, channel).
         self.revisions: dict[int, int] = {}  # Per user: the least revocation version that is still good.
         self.tokens: dict[str, Token] = {}
-        self.keys: dict[tuple[int, int], tuple[int, AppendSettled]] = {}  # (user, key) -> when, first result; oldest first.
-        self.last_event = 0
 
     # ------------------------------------------------------------------------------------------------------------------ users
 
@@ -88,58 +65,20 @@ class Backend:
 
     def append(self, correlation: int, channel: int, user: int, key: int, size: int, now: int) -> tuple[AppendSettled, Envelope | None]:
         """Look up the key and append if it is new: one step. The event is None when the first result is repeated."""
-        self._forget_keys(now)
-        known = self.keys.get((user, key))
-        if known is not None:
-            first = known[1]
-            return AppendSettled(correlation, key, first.event, first.sequence, first.epoch, duplicate=True), None
-        event = self._written(channel, user, key, size, now)
-        settled = AppendSettled(correlation, key, event.event, event.sequence, event.epoch)
-        self.keys[user, key] = now, settled
-        return settled, event
-
-    def _written(self, channel: int, user: int, key: int, size: int, now: int) -> Envelope:
-        log = self.logs[channel]
-        log.epoch = log.epoch or 1
-        log.top += 1
-        self.last_event += 1
-        event = Envelope(channel, log.top, log.epoch, self.last_event, MESSAGE, now, user, size, key)
-        log.events.append(event)
-        del log.events[: -self.retention]
-        return event
-
-    def _forget_keys(self, now: int) -> None:
-        while self.keys:
-            oldest = next(iter(self.keys))
-            if len(self.keys) < MOST_KEYS and self.keys[oldest][0] > now - self.parameters.idempotency_window:
-                return
-            del self.keys[oldest]
+        event, known = self.logs[channel].append(user, key, size, now)
+        return AppendSettled(correlation, key, event.event, event.sequence, event.epoch, known), None if known else event
 
     def read(self, channel: int, ticket: int, after: int, limit: int) -> LogRead:
         """Where a channel stands, and the events after a cursor that can still be had."""
-        log = self.logs[channel]
-        events = log.after(after, limit) if limit > 0 and after + 1 >= log.floor else ()
-        return LogRead(channel, ticket, log.epoch, log.top, log.floor, events)
+        page = self.logs[channel].read(max(after, 0), limit)
+        return LogRead(channel, ticket, page.epoch, page.top, page.floor, page.events if limit > 0 else ())
 
     def replay(self, channel: int, epoch: int, after: int, limit: int, ticket: int = 0) -> ReplayReady:
         """One page of what follows a cursor: whole, or truncated."""
-        log = self.logs[channel]
-        most = self.parameters.page_events
-        if not recoverable(after, epoch, log.top, log.epoch, log.floor, self.retention):
-            return ReplayReady(ticket, channel, log.epoch, (), log.top, truncated=True)
-        events = log.after(after, max(1, min(limit, most)))
-        return ReplayReady(ticket, channel, log.epoch, events, log.top, more=bool(events) and events[-1].sequence < log.top)
+        page = self.logs[channel].read(after, max(1, min(limit, self.parameters.page_events)), epoch, self.parameters.page_bytes)
+        return ReplayReady(ticket, channel, page.epoch, page.events, page.top, page.more, page.truncated)
 
     def snapshot(self, channel: int, ticket: int = 0) -> SnapshotReady:
         """The state of a channel as of its top."""
         log = self.logs[channel]
         return SnapshotReady(ticket, channel, log.epoch, log.top, sum(event.size for event in log.events))
-
-    def truncate(self, channel: int, keep: int) -> None:
-        """Retention passes all but the newest events."""
-        log = self.logs[channel]
-        log.events = log.events[len(log.events) - keep :]
-
-    def recreate(self, channel: int) -> None:
-        """The log is lost: its next incarnation begins at 1."""
-        self.logs[channel] = Log(self.logs[channel].epoch + 1)

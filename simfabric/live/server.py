@@ -92,26 +92,35 @@ class Server:
             ("GET", "snapshot"): self._snapshot,
         }
 
-    async def __aenter__(self) -> Server:
+    async def start(self) -> None:
+        """Listen on both ports."""
         from websockets.asyncio.server import serve
 
-        sockets = await self.stack.enter_async_context(
-            serve(
-                self._serve_socket, self.host, self.port, process_request=self._check_upgrade, max_size=MAX_FRAME, max_queue=16, compression=None,
-                ping_interval=None, open_timeout=10, close_timeout=CLOSE_PATIENCE, server_header=None, logger=silent(),
-            )
-        )  # fmt: skip
-        wanted = 0 if self.port == 0 else self.port + 1
-        self.port = sockets.sockets[0].getsockname()[1]
-        calls = await start_http(self._answer, self.host, wanted)
-        await self.stack.enter_async_context(calls)
-        self.api_port = calls.sockets[0].getsockname()[1]
-        return self
+        async with contextlib.AsyncExitStack() as stack:
+            sockets = await stack.enter_async_context(
+                serve(
+                    self._serve_socket, self.host, self.port, process_request=self._check_upgrade, max_size=MAX_FRAME, max_queue=16, compression=None,
+                    ping_interval=None, open_timeout=10, close_timeout=CLOSE_PATIENCE, server_header=None, logger=silent(),
+                )
+            )  # fmt: skip
+            calls = await start_http(self._answer, self.host, self.port + 1 if self.port else 0)
+            await stack.enter_async_context(calls)
+            self.port = sockets.sockets[0].getsockname()[1]
+            self.api_port = calls.sockets[0].getsockname()[1]
+            self.stack = stack.pop_all()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
+        """Close every connection and both ports."""
         if self.alarm is not None:
             self.alarm.cancel()
         await self.stack.aclose()
+
+    async def __aenter__(self) -> Server:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     # ----------------------------------------------------------------------------------------------------------------- timers
 
