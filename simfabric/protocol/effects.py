@@ -200,4 +200,13 @@ class Append:
     size: int
 
 
-GatewayEffect = SendFrame | CloseTransport | MakeRoute | DropRoute | ReadLog | Append | Fault | Count
+@dataclass(slots=True)
+class Announce:
+    """Fan out a transient event of a user; it is not logged."""
+
+    channel: int
+    user: int
+    type: int
+
+
+GatewayEffect = SendFrame | CloseTransport | MakeRoute | DropRoute | ReadLog | Append | Announce | Fault | Count

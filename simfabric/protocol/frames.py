@@ -188,9 +188,10 @@ class ErrorFrame:
 
 @dataclass(slots=True)
 class Unknown:
-    """A frame of a type that this version does not know: ignored and counted."""
+    """A frame of a type that this version does not know: ignored and counted. Or, `malformed`, a text that is no frame at all."""
 
     type: str = ""
+    malformed: bool = False
 
 
 Frame = (

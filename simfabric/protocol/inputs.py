@@ -209,6 +209,7 @@ class LogRead:
     top: int
     floor: int  # Oldest sequence that is retained.
     events: tuple[Envelope, ...] = ()
+    presence: tuple[Envelope, ...] = ()  # Who is how, one for each user: transients are not replayed.
 
 
 @dataclass(slots=True)
