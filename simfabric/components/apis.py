@@ -14,6 +14,7 @@ import numpy as np
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.kernels import servers
+from simfabric.kernels.clients import ADVISED, TIMED_OUT
 from simfabric.kernels.frames import KIND_SHIFT, REFUSED, TOKEN
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import DELAY
@@ -49,9 +50,12 @@ class Tokens(Component):
         self._serve(frames, count, self.free_at, self.busy, self._law, self._key, patience, crowd.client, done, refused, self.counters)
         seat = frames[:count, 3]
         out = self._out.reserve(count)
-        out[:count, 0] = done + topology.network.hop + crowd.link[seat, DELAY]
-        out[:count, 1] = (np.where(refused == 1, REFUSED, TOKEN).astype(np.int64) << KIND_SHIFT) | seat
+        way = topology.network.hop + crowd.link[seat, DELAY]
+        deadline = np.maximum(frames[:count, 0] - way + topology.clients.connect_timeout, frames[:count, 0] + way)
+        late = done + way > deadline  # The work is done, and nobody waits for it any more.
+        out[:count, 0] = np.minimum(done + way, deadline)
+        out[:count, 1] = (np.where((refused == 1) | late, REFUSED, TOKEN).astype(np.int64) << KIND_SHIFT) | seat
         out[:count, 2] = 0
         out[:count, 3] = seat
-        out[:count, 4] = -1  # A refusal with the edge's advice.
+        out[:count, 4] = np.where(late, TIMED_OUT, ADVISED)
         self.to_clients.inbox.put(out, count)

@@ -5,7 +5,10 @@
 Health checks are SimPy processes. One that changes nothing is no event: after a death or a return, the check that tips the balance is
 computed from the phase of the gateway's checks.
 
-Leaves out: the balancer's own capacity for frames of open connections (it passes them through), several balancers with different views.
+A client that waited for longer than its time-out has gone; its handshake is done all the same, in vain.
+
+Leaves out: the wait at the gateway in that time-out; the balancer's own capacity for frames of open connections (it passes them
+through); several balancers with different views.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from simfabric.chance import below
 from simfabric.components.columns import Columns, Identities
 from simfabric.components.component import Component
 from simfabric.kernels import servers
+from simfabric.kernels.clients import ADVISED, TIMED_OUT
 from simfabric.kernels.frames import HANDSHAKE, KIND_SHIFT, REFUSED
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import DELAY
@@ -89,19 +93,22 @@ class Balancer(Component):
         seat = frames[:count, 3].copy()
         client = crowd.client[seat].astype(np.int64)
         number = client * 1024 + frames[:count, 4]
-        served = refused == 0
+        delay, hop = crowd.link[seat, DELAY], self.world.topology.network.hop
+        deadline = np.maximum(frames[:count, 0] - hop - delay + self.world.topology.clients.connect_timeout, frames[:count, 0] + delay)
+        late = (refused == 0) & (done + hop + delay > deadline)  # The work is done, and nobody waits for it any more.
+        done[late] = deadline[late] - delay[late]
+        served = (refused == 0) & ~late
         gateway = np.full(count, -1, np.int64)
         gateway[served] = self._pick(self.columns.who.dials(client[served], crowd.cookie[seat[served]].astype(np.int64), number[served], done[served]))
         out = self._out.reserve(count)
-        hop = self.world.topology.network.hop
         for picked, kind, receiver in ((gateway >= 0, HANDSHAKE, self.to_gateways), (gateway < 0, REFUSED, self.to_clients)):
             chosen = np.flatnonzero(picked)
             n = len(chosen)
-            out[:n, 0] = done[chosen] + (hop if kind == HANDSHAKE else crowd.link[seat[chosen], DELAY])
+            out[:n, 0] = done[chosen] + (hop if kind == HANDSHAKE else delay[chosen])
             out[:n, 1] = (kind << KIND_SHIFT) | seat[chosen]
             out[:n, 2] = np.maximum(gateway[chosen], 0) if kind == HANDSHAKE else 0
             out[:n, 3] = seat[chosen]
-            out[:n, 4] = self.incarnation[gateway[chosen]] if kind == HANDSHAKE else -1
+            out[:n, 4] = self.incarnation[gateway[chosen]] if kind == HANDSHAKE else np.where(late[chosen], TIMED_OUT, ADVISED)
             receiver.inbox.put(out, n)
 
     def lost(self, gateway: int) -> Generator[Any, Any, None]:

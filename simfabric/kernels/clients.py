@@ -29,6 +29,7 @@ from simfabric.protocol.rules import token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
 PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP = range(11)
+ADVISED, TIMED_OUT = -1, -2  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time.
 PLANNED = 1  # Row of a NOTICE: the gateway said that it would close.
 
 
@@ -95,7 +96,7 @@ def live(
             if crowd.state[seat] == OFFLINE and crowd.banner[seat] == 0:
                 crowd.banner[seat] = 1
                 tally.counters[OFFLINES] += 1
-            delay = wait(seat, at, mask, kind == 6 and extra < 0, factor, jitter, settings, keys, crowd, fleet)
+            delay = wait(seat, at, mask, kind == 6 and extra == ADVISED, factor, jitter, settings, keys, crowd, fleet)
             if delay < 0:
                 tally.counters[GIVEN_UP] += 1
             else:

@@ -83,6 +83,9 @@ class Clients(Section):
         "connected: every client is connected when the run begins; a duration: they dial spread over that time.",
     )
     reconnect: Reconnect = section(Reconnect, "How a client comes back after its connection broke.")
+    connect_timeout: int = leaf(
+        Quantity(DURATION, "100ms", "1h"), "10s", "A client waits so long for a token, and so long for the edge; then it gives the attempt up."
+    )
     fleet: tuple[FleetPart, ...] = items(FleetPart, 20, "Clients with the reconnect policies of well-known libraries.")
     notice: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "How long after its gateway died a client sees the break, besides the one-way delay.")
 

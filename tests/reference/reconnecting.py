@@ -62,6 +62,18 @@ class Reconnecting:
     def note(self, client: int, what: str) -> None:
         self.happened.append((client, what, int(self.env.now)))
 
+    def call(self, queue: Queue, client: int, way: int, refused_way: int) -> Any:
+        yield self.env.timeout(way)
+        admitted = yield from queue.ask(client)
+        yield self.env.timeout(way if admitted else refused_way)  # A gateway is a hop further than the edge.
+        return admitted
+
+    def in_time(self, call: Any) -> Any:
+        """The answer of a call, or None if there was none in time; the call then goes on all the same."""
+        running = self.env.process(call)
+        yield running | self.env.timeout(self.topology.clients.connect_timeout)
+        return running.value if running.processed else None
+
     def client(self, client: int) -> Any:
         config, attempts, ready_at, asked_at = self.topology.clients.reconnect, 0, -(10**15), -(10**15)
         drawn = {"backoff": 0, "offline": 0, "away": 0}
@@ -116,22 +128,18 @@ class Reconnecting:
                 if token.ttl and self.env.now + token.margin >= asked_at + token.ttl:
                     self.note(client, "asked")
                     asked_at = int(self.env.now)
-                    yield self.env.timeout(way)
-                    given = yield from self.tokens.ask(client)
-                    yield self.env.timeout(way)
+                    given = yield from self.in_time(self.call(self.tokens, client, way, way))
                     if not given:
                         asked_at = -(10**15)
                         self.note(client, "refused")
-                        wait = failed(True)
+                        wait = failed(given is False)
                         continue
                 self.note(client, "dialled")
-                yield self.env.timeout(way)
-                admitted = yield from self.edge.ask(client)
-                yield self.env.timeout(way if admitted else self.delay[client])  # The gateway is a hop further.
+                admitted = yield from self.in_time(self.call(self.edge, client, way, self.delay[client]))
                 if admitted:
                     break
                 self.note(client, "refused")
-                wait = failed(True)
+                wait = failed(admitted is False)
             self.note(client, "opened")
             ready_at = int(self.env.now)
             if library is not None and library.reset_on_open:

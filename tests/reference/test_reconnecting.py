@@ -40,6 +40,8 @@ CASES = {
         "faults": TWICE.replace("{at", "{kind: restart_node, at"),
         "balancer.handshake": "exponential(200ms)",
     },
+    "clients that give up waiting, at an edge that never refuses": {"clients.connect_timeout": "2s", "balancer.queue_timeout": "1h"},
+    "clients that give up waiting for a token": {"clients.connect_timeout": "1s", "apis.token.work": "exponential(200ms)", "apis.token.queue_timeout": "1h"},
     "no jitter": {"clients.reconnect.jitter": "0%"},
 }
 
