@@ -94,6 +94,18 @@ def explain(key: Annotated[str, typer.Argument(help="A key such as gateways.coun
 
 
 @app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Of the websockets; the HTTP calls are on the next. 0: any two.")] = 8765,
+    channels: Annotated[int, typer.Option(help="How many: c1, c2, …")] = 10,
+    origin: Annotated[list[str] | None, typer.Option(help="A page that may connect, such as http://localhost:5173. Repeatable.")] = None,
+) -> None:
+    """Serve a realtime gateway in memory, on this machine, for clients under development."""
+    from simfabric.live.serving import serve as serve_gateway
+
+    serve_gateway(port, channels, tuple(origin or ()))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from simfabric._version import __version__

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 from simfabric.live.backend import Backend
 from simfabric.protocol import effects, inputs
 from simfabric.protocol.frames import Envelope, Frame
-
-ONLY = 1  # Generation of the one connection that a gateway's session has.
+from simfabric.protocol.limits import Limits
+from simfabric.protocol.server import GatewaySession
 
 
 class Sink(Protocol):
@@ -53,7 +53,10 @@ class Connection:
 
 
 class Gateway:
-    """The connections of one gateway. `new_session` makes the session of a connection number; `watch` sees every effect."""
+    """The connections of one gateway. `new_session` makes the session of a connection number, which is also its transport's generation.
+
+    `watch` sees every effect.
+    """
 
     def __init__(self, backend: Backend, new_session: Callable[[int], Session], watch: Callable[[int, Any], None] = lambda number, effect: None) -> None:
         self.backend = backend
@@ -64,6 +67,7 @@ class Gateway:
         self.counts: dict[str, int] = {}  # Of what sessions counted, and of faults by law.
         self.due: list[tuple[int, int]] = []  # Heap of (deadline, connection); stale ones are skipped.
         self.position_at: int | None = None
+        self.routed: dict[int, tuple[int, int]] = {}  # Per channel: (epoch, sequence) of the newest event that came by fan-out.
         self.todo: deque[tuple[int, Any]] = deque()
         self.busy = False
         self.carriers: dict[type, Callable[[Connection, Any, int], None]] = {
@@ -73,9 +77,16 @@ class Gateway:
             effects.DropRoute: lambda connection, effect, now: connection.routes.discard(effect.channel),
             effects.ReadLog: self._read,
             effects.Append: self._append,
+            effects.Announce: self._announce,
             effects.Fault: lambda connection, effect, now: self._count(f"fault: {effect.law}", 1),
             effects.Count: lambda connection, effect, now: self._count(effect.name, effect.amount),
         }
+
+    @classmethod
+    def of(cls, backend: Backend, seed: int = 0) -> Gateway:
+        """A gateway with the protocol's sessions and one set of limits."""
+        limits = Limits(backend.parameters)
+        return cls(backend, lambda number: GatewaySession(number, 1, backend.parameters, limits, seed))
 
     # ------------------------------------------------------------------------------------------------------------------ calls
 
@@ -90,7 +101,7 @@ class Gateway:
 
     def receive(self, number: int, frame: Frame, size: int, now: int) -> None:
         """A frame arrived."""
-        self._give(number, inputs.FrameReceived(ONLY, frame, size), now)
+        self._give(number, inputs.FrameReceived(number, frame, size), now)
 
     def written(self, number: int, size: int, now: int) -> None:
         """The transport took this much of what was sent."""
@@ -98,7 +109,7 @@ class Gateway:
 
     def disconnected(self, number: int, code: int, now: int) -> None:
         """The transport is gone."""
-        self._give(number, inputs.TransportClosed(ONLY, code), now)
+        self._give(number, inputs.TransportClosed(number, code), now)
         self.connections.pop(number, None)
 
     def drain(self, retry_after: int, spread: int, deadline: int, now: int) -> None:
@@ -129,6 +140,8 @@ class Gateway:
 
     def route(self, event: Envelope, now: int) -> None:
         """An event reached this gateway: it goes to every connection with a route."""
+        if event.sequence:
+            self.routed[event.channel] = max(self.routed.get(event.channel, (0, 0)), (event.epoch, event.sequence))
         for number, connection in tuple(self.connections.items()):
             if event.channel in connection.routes:
                 self._give(number, inputs.EventRouted(event), now)
@@ -212,13 +225,20 @@ class Gateway:
         if event is not None:
             self.route(event, now)
 
+    def _announce(self, connection: Connection, effect: effects.Announce, now: int) -> None:
+        self.route(Envelope(effect.channel, 0, 0, 0, effect.type, now, effect.user), now)
+
     def _check_positions(self, now: int) -> None:
+        """Once for each channel: what the log has and the fan-out did not bring is handed to every connection with a route."""
         self.position_at = now + self.backend.parameters.position_check if self.connections else None
         for channel in self.backend.channels:
-            log = self.backend.logs[channel]
+            epoch, sequence = self.routed.get(channel, (0, 0))
+            page = self.backend.logs[channel].read(sequence, self.backend.parameters.page_events, epoch)
+            checked = inputs.PositionChecked(channel, page.epoch, page.top, page.events)
+            self.routed[channel] = max((epoch, sequence), (page.epoch, page.top))
             for number, connection in tuple(self.connections.items()):
                 if channel in connection.routes:
-                    self._give(number, inputs.PositionChecked(channel, log.epoch, log.top), now)
+                    self._give(number, checked, now)
 
     def _count(self, name: str, amount: int) -> None:
         self.counts[name] = self.counts.get(name, 0) + amount

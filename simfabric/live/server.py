@@ -22,9 +22,9 @@ from simfabric.live.gateway import Gateway
 from simfabric.live.http import Answer, BadMessage, Request, start_http
 from simfabric.live.sockets import LOOPBACK, silent
 from simfabric.protocol import codes, effects
-from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode, encode
+from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode, encode, wire_size
 from simfabric.protocol.forms import CHANNEL, MalformedFrame
-from simfabric.protocol.frames import Frame
+from simfabric.protocol.frames import Frame, Unknown
 
 MOST_CONNECTIONS = 1_000
 MOST_USERS = 1_000
@@ -40,15 +40,15 @@ class SocketSink:
         self.schema = schema
         self.most = most
         self.waiting = 0  # Bytes.
-        self.outbox: asyncio.Queue[str | effects.CloseTransport] = asyncio.Queue()
+        self.outbox: asyncio.Queue[tuple[str, int] | effects.CloseTransport] = asyncio.Queue()
 
     def send(self, frame: Frame) -> None:
-        text = encode(frame, self.schema)
-        self.waiting += len(text)
+        text, size = encode(frame, self.schema), wire_size(frame)
+        self.waiting += size
         if self.waiting > self.most:  # The session should have closed it long before.
             self.socket.transport.abort()
         else:
-            self.outbox.put_nowait(text)
+            self.outbox.put_nowait((text, size))
 
     def close(self, effect: effects.CloseTransport) -> None:
         self.outbox.put_nowait(effect)
@@ -63,9 +63,10 @@ class SocketSink:
                 if isinstance(item, effects.CloseTransport):
                     await self.socket.close(item.code, answers.write_reason(item.reason, item.advised, item.spread))
                     return
-                await self.socket.send(item)
-                self.waiting -= len(item)
-                self.written(len(item))
+                text, size = item
+                await self.socket.send(text)
+                self.waiting -= size
+                self.written(size)
 
 
 class Server:
@@ -175,10 +176,8 @@ class Server:
         try:
             while True:
                 text = await socket.recv()
-                self.gateway.receive(number, decode(text), len(text), self.clock.now())
+                self.gateway.receive(number, _frame(text), len(text), self.clock.now())
                 self.after()
-        except MalformedFrame:
-            await socket.close(codes.INVALID_PAYLOAD, "no frame")
         except ConnectionClosed:
             pass
         finally:
@@ -234,6 +233,14 @@ class Server:
 
     def _channel(self, request: Request) -> int:
         return int(CHANNEL.read(request.path.rsplit("/", 1)[-1], "channel"))
+
+
+def _frame(text: str | bytes) -> Frame:
+    """The frame in a text; one that is none is for the session to judge, too."""
+    try:
+        return decode(text)
+    except MalformedFrame:
+        return Unknown(malformed=True)
 
 
 def _number(text: str, most: int) -> int:

@@ -74,7 +74,7 @@ class Wire:
         result = {
             "recoverable": True,
             "positioned": True,
-            "epoch": str(frame.epoch) if frame.epoch else "",
+            "epoch": str(frame.epoch or self.service.backend.logs[frame.channel].incarnation),  # Theirs has one from the start on.
             "was_recovering": asked,
             "recovered": asked and frame.recovered,
         }
@@ -115,7 +115,8 @@ class Wire:
             asked = command["subscribe"]
             recover = asked.get("recover", False)
             self.recovering[number] = recover
-            cursor = (int(asked.get("epoch") or 0), int(asked.get("offset", 0))) if recover else (0, -1)
+            offset = int(asked.get("offset", 0))
+            cursor = (int(asked.get("epoch") or 0) if offset else 0, offset) if recover else (0, -1)
             self.give(Subscribe(number, ((int(asked["channel"][1:]), *cursor),)))
         elif "unsubscribe" in command:
             self.give(Unsubscribe(number, int(command["unsubscribe"]["channel"][1:])))
@@ -158,6 +159,7 @@ class Centrifugo:
         self.backend = gateway.backend
         self.clock = clock
         self.wires = {}
+        self.frozen = False  # Its event loop hangs: no timer fires.
         self.alarm = None
 
     async def __aenter__(self):
@@ -180,6 +182,8 @@ class Centrifugo:
         self.alarm = None if at is None else self.clock.call_at(at, lambda: self.ring(at))
 
     def ring(self, at):
+        if self.frozen:
+            return
         self.gateway.handle_timers(max(at, self.clock.now()))
         self.after()
 

@@ -20,31 +20,39 @@ from simfabric.protocol.frames import ConnectionAck
 from simfabric.protocol.inputs import FrameReceived
 
 
-class Greeter:
-    """A gateway's session that greets, and counts what it hears."""
+class Listener:
+    """A gateway's session that remembers the sizes of the frames it heard."""
 
-    def __init__(self, number):
-        self.heard = []
+    def __init__(self, session):
+        self.session = session
+        self.sizes = []
         self.frame_heard = asyncio.Event()
 
     def handle(self, given, now):
-        self.heard.append(given)
         if isinstance(given, FrameReceived):
+            self.sizes.append(given.size)
             self.frame_heard.set()
-        return [effects.SendFrame(1, ConnectionAck(1, 1, 2, 25 * 10**9, 10**10, 200))] if len(self.heard) == 1 else []
+        return self.session.handle(given, now)
 
     def next_deadline(self):
-        return None
+        return self.session.next_deadline()
 
     def handle_timers(self, now):
-        return []
+        return self.session.handle_timers(now)
+
+
+def new_gateway():
+    gateway = Gateway.of(Backend((7, 8)))
+    make = gateway.new_session
+    gateway.new_session = lambda number: Listener(make(number))
+    return gateway
 
 
 def served(conversation, **settings):
     """Run a conversation with a served gateway."""
 
     async def run():
-        async with asyncio.timeout(60), Server(Gateway(Backend((7, 8)), Greeter), LoopClock(), **settings) as server:
+        async with asyncio.timeout(60), Server(new_gateway(), LoopClock(), **settings) as server:
             return await conversation(server)
 
     return asyncio.run(run())
@@ -67,7 +75,7 @@ def status(path, method="GET", key=None, host=None, origin=None, **settings):
 
 def test_another_machine_cannot_be_served():
     with pytest.raises(ValueError, match="only this machine"):
-        Server(Gateway(Backend((7,)), Greeter), None, host="0.0.0.0")
+        Server(new_gateway(), None, host="0.0.0.0")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +170,7 @@ def test_case_84_a_frame_of_65537_bytes_ends_the_connection_and_one_of_65536_doe
             await socket.send(frame % ("x" * (65_536 - len(frame) + 2)))
             session = server.gateway.connections[1].session
             await session.frame_heard.wait()
-            return session.heard[-1].size
+            return session.sizes[-1]
 
     assert served(conversation) == 65_536
 
