@@ -172,9 +172,8 @@ def book_of(world: World, crowd: Crowd, gateways: int) -> Book:
     slots = np.zeros((first + 64, 4), np.int32)
     table = np.zeros((rows + 256, 2), np.int32)
     world.kernel(subscriptions.fill_slots)(members, seats, crowd.home, place, slots, table)
-    pool = np.zeros(3, np.int64)
-    pool[POOL_NEXT], pool[SLOTS_USED], pool[SLOTS_FIRST] = rows, first, first
-    return Book(slots, table, channel_first, np.full(len(members), -1, np.int32), np.zeros((64, 3), np.int64), pool)
+    pool = np.array([rows, first, first, gateways], np.int64)
+    return Book(slots, table, channel_first, np.full(len(members), -1, np.int32), np.zeros((64, 3), np.int64), np.zeros((256, 2), np.int64), pool)
 
 
 class Columns:
@@ -232,15 +231,22 @@ class Columns:
         return first, retired
 
     def grow_book(self) -> None:
-        """Twice the room for late slots and rows."""
+        """More room for late slots, for rows, or for both: whatever is nearly full."""
+        used, taken = int(self.book.pool[SLOTS_USED]), int(self.book.pool[POOL_NEXT])
+        slots, rows = len(self.book.slots), len(self.book.rows)
+        few_slots, few_rows = used + slots // 8 >= slots, taken + rows // 8 >= rows
+        if few_slots or not few_rows:
+            self._grow_slots(slots + max(64, slots // 2))
+        if few_rows or not few_slots:
+            self.book = self.book._replace(rows=_longer(self.book.rows, rows + max(4096, rows // 2)))
+
+    def _grow_slots(self, wanted: int) -> None:
         book = self.book
-        slots, rows = len(book.slots), len(book.rows)
-        wanted = slots + max(64, slots // 2)
-        self.book = book._replace(
-            slots=_longer(book.slots, wanted),
-            late=_longer(book.late, wanted - int(book.pool[SLOTS_FIRST])),
-            rows=_longer(book.rows, rows + max(4096, rows // 2)),
-        )
+        index, late = book.index, wanted - int(book.pool[SLOTS_FIRST])
+        if 2 * late > len(index):
+            index = np.zeros((1 << (2 * late).bit_length(), 2), np.int64)
+            self.world.kernel(subscriptions.copy_index)(book.index, index)
+        self.book = book._replace(index=index, slots=_longer(book.slots, wanted), late=_longer(book.late, late))
 
 
 def _longer(array: Array, length: int) -> Array:

@@ -40,7 +40,8 @@ class Crowd(NamedTuple):
 # Columns of a slot, of a late slot, and of the pool's counters: see kernels/subscriptions.py.
 GATEWAY, START, SIZE, CAPACITY = 0, 1, 2, 3
 NEXT, INCARNATION_OF, VISIBLE_FROM = 0, 1, 2
-POOL_NEXT, SLOTS_USED, SLOTS_FIRST = 0, 1, 2
+POOL_NEXT, SLOTS_USED, SLOTS_FIRST, GATEWAYS = 0, 1, 2, 3
+KEY, SLOT = 0, 1  # Columns of the index; a key is 1 + channel * gateways + gateway, 0 = free.
 SEAT, CURSOR = 0, 1
 
 
@@ -52,7 +53,8 @@ class Book(NamedTuple):
     channel_first: Any  # int32[channels + 1]: the first slots of each channel.
     channel_more: Any  # int32[channels]: the newest late slot of each channel, -1 = none.
     late: Any  # int64[late slots, 3]
-    pool: Any  # int64[3]
+    index: Any  # int64[power of two, 2]: the newest late slot of each channel on each gateway; see kernels/subscriptions.py.
+    pool: Any  # int64[4]
 
 
 # Columns of a message and its fates: see kernels/log.py.

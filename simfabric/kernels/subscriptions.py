@@ -18,11 +18,14 @@ from simfabric.kernels.state import (
     CAPACITY,
     CURSOR,
     GATEWAY,
+    GATEWAYS,
     INCARNATION_OF,
+    KEY,
     NEXT,
     POOL_NEXT,
     SEAT,
     SIZE,
+    SLOT,
     SLOTS_FIRST,
     SLOTS_USED,
     START,
@@ -141,7 +144,10 @@ def subscription_of(seat: int, channel: int, crowd: Crowd) -> int:
 
 
 def find_slot(channel: int, gateway: int, incarnation: int, book: Book) -> int:
-    """The slot of a channel on this life of a gateway, or -1: by bisection among the first ones, then along the chain of late ones."""
+    """The slot of a channel on this life of a gateway, or -1: by bisection among the first ones, then in the index of late ones.
+
+    The index knows the newest life; a gateway's life before that has no subscribers any more.
+    """
     if incarnation == 0:
         low = book.channel_first[channel]
         high = book.channel_first[channel + 1]
@@ -153,13 +159,53 @@ def find_slot(channel: int, gateway: int, incarnation: int, book: Book) -> int:
                 high = middle
         if low < book.channel_first[channel + 1] and book.slots[low, GATEWAY] == gateway:
             return int(low)
-    s = book.channel_more[channel]
-    while s >= 0:
-        late = s - book.pool[SLOTS_FIRST]
-        if book.slots[s, GATEWAY] == gateway and book.late[late, INCARNATION_OF] == incarnation:
-            return int(s)
-        s = book.late[late, NEXT]
-    return -1
+    s = newest_late(channel, gateway, book)
+    return s if s >= 0 and book.late[s - book.pool[SLOTS_FIRST], INCARNATION_OF] == incarnation else -1
+
+
+def place_of(key: int, index: Any) -> int:
+    """Where a key of the index stands, or would: open addressing, linear probing; the index is never more than half full."""
+    place = ((key ^ (key >> 15)) * 2654435761) & (len(index) - 1)
+    while index[place, KEY] != 0 and index[place, KEY] != key:
+        place = (place + 1) & (len(index) - 1)
+    return int(place)
+
+
+def newest_late(channel: int, gateway: int, book: Book) -> int:
+    """The newest late slot of a channel on a gateway, whatever its life; -1 = none."""
+    key = 1 + channel * book.pool[GATEWAYS] + gateway
+    place = place_of(key, book.index)
+    return int(book.index[place, SLOT]) if book.index[place, KEY] == key else -1
+
+
+def copy_index(old: Any, new: Any) -> None:
+    """Every entry of an index into a larger one."""
+    for i in range(len(old)):
+        if old[i, KEY] != 0:
+            place = place_of(old[i, KEY], new)
+            new[place, KEY] = old[i, KEY]
+            new[place, SLOT] = old[i, SLOT]
+
+
+def late_before(channel: int, gateway: int, book: Book) -> int:
+    """The late slot after which one of this gateway stands in the channel's chain, -1 = at its head.
+
+    From the head along the chain and from the gateway downwards in the index, a step of each in turn: a chain is short, or it is dense.
+    """
+    s = newest_late(channel, gateway, book)
+    if s >= 0:
+        return s
+    before = -1
+    after = book.channel_more[channel]
+    below = gateway - 1
+    while after >= 0 and book.slots[after, GATEWAY] < gateway and below >= 0:
+        s = newest_late(channel, below, book)
+        if s >= 0:
+            return s
+        below -= 1
+        before = after
+        after = book.late[after - book.pool[SLOTS_FIRST], NEXT]
+    return int(before)
 
 
 @inlined
@@ -209,19 +255,16 @@ def append_row(channel: int, gateway: int, incarnation: int, seat: int, cursor: 
         book.late[late, INCARNATION_OF] = incarnation
         book.late[late, VISIBLE_FROM] = visible_from
         # The chain goes by gateway and life, whatever was served first: routers walk it, and what they do must not depend on the window.
-        before = -1
-        after = book.channel_more[channel]
-        while after >= 0 and (
-            book.slots[after, GATEWAY] < gateway
-            or (book.slots[after, GATEWAY] == gateway and book.late[after - book.pool[SLOTS_FIRST], INCARNATION_OF] < incarnation)
-        ):
-            before = after
-            after = book.late[after - book.pool[SLOTS_FIRST], NEXT]
+        before = late_before(channel, gateway, book)
+        after = book.channel_more[channel] if before < 0 else book.late[before - book.pool[SLOTS_FIRST], NEXT]
         book.late[late, NEXT] = after
         if before < 0:
             book.channel_more[channel] = s
         else:
             book.late[before - book.pool[SLOTS_FIRST], NEXT] = s
+        place = place_of(1 + channel * book.pool[GATEWAYS] + gateway, book.index)
+        book.index[place, KEY] = 1 + channel * book.pool[GATEWAYS] + gateway
+        book.index[place, SLOT] = s
     elif book.slots[s, SIZE] == book.slots[s, CAPACITY]:
         old = book.slots[s, START]
         new = book.pool[POOL_NEXT]

@@ -30,6 +30,7 @@ SUBSCRIPTION = ("channels",)
 AWAY_SUBSCRIPTION = ("resume_cursor", "resume_message", "held_first", "held_last")  # Written to when its client comes back.
 CHANNEL = ("members", "channel_first", "channel_more", "head_message", "head_sequence")
 SLOT, ROW, LATE, MESSAGE = ("slots",), ("rows",), ("late",), ("rows",)
+INDEX = ("index",)  # Two to four places for each late slot.
 FIXED = ("pool", "base")
 
 LAYING_OUT = 4  # Bytes of a subscription while subscriptions are sorted by channel.
@@ -70,7 +71,9 @@ def slots_of(topology: Topology, members: Membership, spread: Spread) -> float:
 
 def away_share(topology: Topology) -> float:
     """The share of the clients that dial during the run: all of those that were not connected, and those that a dying gateway held."""
-    return 1.0 if topology.clients.start else min(1.0, len(topology.faults) / topology.gateways.count)
+    if topology.clients.start or any(fault.target.gateway == "all" for fault in topology.faults):
+        return 1.0
+    return min(1.0, len(topology.faults) / topology.gateways.count)
 
 
 def parts_of(
@@ -102,7 +105,7 @@ def parts_of(
         parts.append(Part("slots (channel on a gateway)", slots, slot))
     if away:
         late_slots, late_rows = slots * away, max(4.0 * slots, 2.5 * subscriptions) * away
-        grown = late_slots * (slot + late) + late_rows * row
+        grown = late_slots * (slot + late + 3.0 * row_bytes(book, INDEX)) + late_rows * row
         present = 0.0 if topology.clients.start else slots * slot + subscriptions * row
         parts += [
             Part("clients that dial", clients * away, row_bytes(crowd, AWAY_CLIENT) + FRAME),

@@ -250,7 +250,7 @@ def told(book):
             life = 0 if s < book.pool[SLOTS_FIRST] else int(book.late[s - book.pool[SLOTS_FIRST], INCARNATION_OF])
             assert (channel, gateway, life) not in answer, "two slots for one channel on one life of a gateway"
             answer[channel, gateway, life] = [(int(row[SEAT]), int(row[CURSOR])) for row in book.rows[start : start + size]]
-            assert plain(subscriptions.find_slot)(channel, gateway, life, book) == s
+            assert size == 0 or plain(subscriptions.find_slot)(channel, gateway, life, book) == s
             s = plain(subscriptions.next_slot)(channel, s, book)
     return {slot: rows for slot, rows in answer.items() if rows}
 

@@ -27,7 +27,7 @@ def topology_of(*sets: str) -> Topology:
 def test_every_column_is_counted() -> None:
     crowd = {*memory.CLIENT, *memory.AWAY_CLIENT, *memory.SUBSCRIPTION, *memory.AWAY_SUBSCRIPTION, *memory.CHANNEL} & set(Crowd._fields)
     assert crowd == set(Crowd._fields)
-    assert {*memory.SLOT, *memory.ROW, *memory.LATE, *memory.CHANNEL, *memory.FIXED} & set(Book._fields) == set(Book._fields)
+    assert {*memory.SLOT, *memory.ROW, *memory.LATE, *memory.INDEX, *memory.CHANNEL, *memory.FIXED} & set(Book._fields) == set(Book._fields)
     assert {*memory.MESSAGE, *memory.CHANNEL, *memory.FIXED} & set(Log._fields) == set(Log._fields)
 
 

@@ -17,6 +17,7 @@ clients:
   devices_per_user: 2
   behind_nat: 20%
   nat_size: 30
+  fleet: [{profile: phoenix, share: 10%}]
   regions:
     - {name: near, share: 75%, delay: "lognormal(10ms, 80ms)"}
     - name: far
@@ -181,6 +182,11 @@ BROKEN: dict[str, tuple[str, str, str, str, str]] = {
     "shares that do not sum": (
         "version: 1\nclients: {regions: [{name: a, share: 50%}, {name: b, share: 40%}]}\n", "2:11", "clients.regions", "sum to 100%", "they sum to 90%",
     ),
+    "a fleet that is more than everybody": (
+        "version: 1\nclients: {fleet: [{profile: phoenix, share: 60%}, {profile: nats.py, share: 60%}]}\n", "2:11", "clients.fleet", "at most 100%", "120%",
+    ),
+    "a library that is not known": ("version: 1\nclients: {fleet: [{profile: phenix, share: 1%}]}\n", "2:29", "clients.fleet[0].profile", "one of", "phoenix"),
+    "a token that is stale at once": ("version: 1\napis: {token: {ttl: 5s}}\n", "2:21", "apis.token.ttl", "longer than the margin", "lengthen"),
     "two regions of one name": (
         "version: 1\nclients: {regions: [{name: a, share: 50%}, {name: a, share: 50%}]}\n", "2:51", "clients.regions[1].name", "must be unique", "another",
     ),
