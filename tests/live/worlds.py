@@ -12,7 +12,6 @@ import simpy
 
 from simfabric.live.backend import Backend
 from simfabric.live.driver import Driver
-from simfabric.live.gateway import Gateway
 from simfabric.live.server import Server
 from simfabric.live.sockets import Sockets
 from simfabric.protocol import effects, inputs
@@ -22,6 +21,7 @@ from simfabric.protocol.parameters import Parameters
 USER = 1
 CHANNELS = (7, 8)
 S = 10**9
+MS = 10**6
 GENEROUS = 60.0  # For real sockets on a busy machine [s].
 
 
@@ -72,8 +72,12 @@ class VirtualWorld:
             self.gateway.disconnected(number, 1006, self.now())
             self.end(number, 1006, -1, 0)
 
-    def finish(self):
-        pass
+    def drain(self, retry_after, spread, deadline):
+        self.gateway.drain(retry_after, spread, deadline, self.now())
+        self.rearm()
+
+    def rearm(self):
+        """The script did something to the gateway."""
 
     # The client's effects.
 
@@ -214,6 +218,9 @@ class SimPyWorld(VirtualWorld):
         super().feed(given)
         self.wake()
 
+    def rearm(self):
+        self.wake()
+
     def wake(self):
         if not self.changed.triggered:
             self.changed.succeed()
@@ -228,8 +235,12 @@ class SimPyWorld(VirtualWorld):
             yield self.changed if at is None else self.env.any_of([self.changed, self.env.timeout(at - self.env.now)])
 
     def run(self, duration):
+        until = self.env.now + duration
         self.wake()
-        self.env.run(until=self.env.now + duration)
+        while self.env.peek() <= until:
+            self.env.step()
+        if until > self.env.now:
+            self.env.run(until=until)
 
 
 class JumpingClock:
@@ -347,6 +358,13 @@ class SocketWorld:
         for sink in self.server.sinks.values():
             sink.socket.transport.abort()
 
+    def drain(self, retry_after, spread, deadline):
+        self.gateway.drain(retry_after, spread, deadline, self.now())
+        self.rearm()
+
+    def rearm(self):
+        self.server.after()
+
     def quiet(self):
         """Whether nothing is under way: no call, no dial, no close, and every frame that was written was heard."""
         if self.driver.calls or any(not line.open for line in self.driver.lines.values()):
@@ -379,7 +397,3 @@ class SocketWorld:
     async def finish(self):
         await self.driver.stop()
         await self.server.stop()
-
-
-def new_gateway(backend, **settings):
-    return Gateway(backend, **settings)
