@@ -39,6 +39,7 @@ def _text(value: Any, place: str) -> str:
 
 
 def write_bootstrap(url: str, allowed: tuple[int, ...], hints: tuple[tuple[int, int, int], ...], oldest: int, newest: int) -> bytes:
+    """The answer of the bootstrap API as JSON."""
     cursors = {CHANNEL.write(channel): [epoch, sequence] for channel, epoch, sequence in hints}
     return json.dumps(
         {"wsUrl": url, "allowedChannels": [CHANNEL.write(channel) for channel in allowed], "cursorHints": cursors, "schema": [oldest, newest]}
@@ -66,21 +67,25 @@ def _pair(value: Any) -> list[Any]:
 
 
 def write_token(secret: str, ttl: int) -> bytes:
+    """The answer of the token API as JSON."""
     return f'{{"wsToken":{json.dumps(secret)},"ttl":{write_seconds(ttl)}}}'.encode()
 
 
 def read_token(body: bytes) -> tuple[str, int]:
+    """The answer of the token API, checked."""
     value = parsed(body)
     return _text(value.get("wsToken"), "wsToken"), read_seconds(value.get("ttl"), "ttl")
 
 
 def write_replay(answer: ReplayReady) -> bytes:
+    """A page of a replay as JSON."""
     events = ",".join(encode(event) for event in answer.events)
     rest = json.dumps({"epoch": answer.epoch, "top": answer.top, "more": answer.more, "truncated": answer.truncated})
     return f'{{"events":[{events}],{rest[1:]}'.encode()
 
 
 def read_replay(body: bytes, ticket: int, channel: int) -> ReplayReady:
+    """A page of a replay, checked."""
     value = parsed(body)
     epoch, top = (SEQUENCE.read(value.get(name), name) for name in ("epoch", "top"))
     more, truncated = (FLAG.read(value.get(name, False), name) for name in ("more", "truncated"))
@@ -88,10 +93,12 @@ def read_replay(body: bytes, ticket: int, channel: int) -> ReplayReady:
 
 
 def write_snapshot(answer: SnapshotReady) -> bytes:
+    """A snapshot's watermark as JSON."""
     return json.dumps({"epoch": answer.epoch, "sequence": answer.sequence, "state": {"size": answer.size}}).encode()
 
 
 def read_snapshot(body: bytes, ticket: int, channel: int) -> SnapshotReady:
+    """A snapshot's watermark, checked."""
     value = parsed(body)
     state = value.get("state", {})
     size = SEQUENCE.read(state.get("size", 0), "state.size") if type(state) is dict else 0

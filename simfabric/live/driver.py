@@ -26,11 +26,14 @@ ABNORMAL = 1006  # Ended without a close frame.
 class Session(Protocol):
     """What is driven."""
 
-    def handle(self, given: Any, now: int) -> list[Any]: ...
+    def handle(self, given: Any, now: int) -> list[Any]:
+        """What must be done about an input."""
 
-    def next_deadline(self) -> int | None: ...
+    def next_deadline(self) -> int | None:
+        """When the next timer is due [ns]; None = never."""
 
-    def handle_timers(self, now: int) -> list[Any]: ...
+    def handle_timers(self, now: int) -> list[Any]:
+        """What must be done about the timers that are due."""
 
 
 class CallFailed(Exception):  # noqa: N818 - an answer of the service.
@@ -56,27 +59,36 @@ class TransportEnded(Exception):  # noqa: N818 - the end of a transport is no er
 class Transport(Protocol):
     """An open transport; `receive` and `send` raise TransportEnded."""
 
-    async def receive(self) -> tuple[Frame, int]: ...
+    async def receive(self) -> tuple[Frame, int]:
+        """The next frame of the other side."""
 
-    async def send(self, frame: Frame) -> None: ...
+    async def send(self, frame: Frame) -> None:
+        """Write one frame."""
 
-    async def close(self, code: int, reason: str) -> None: ...
+    async def close(self, code: int, reason: str) -> None:
+        """Close it with a code and a reason."""
 
 
 class Service(Protocol):
     """What can be called: the four APIs, which raise CallFailed, and the dial, which raises TransportEnded."""
 
-    async def bootstrap(self, effect: effects.FetchBootstrap) -> inputs.Bootstrapped: ...
+    async def bootstrap(self, effect: effects.FetchBootstrap) -> inputs.Bootstrapped:
+        """Call the bootstrap API."""
 
-    async def token(self, effect: effects.FetchToken) -> inputs.TokenReady: ...
+    async def token(self, effect: effects.FetchToken) -> inputs.TokenReady:
+        """Call the token API."""
 
-    async def replay(self, effect: effects.FetchReplay) -> inputs.ReplayReady: ...
+    async def replay(self, effect: effects.FetchReplay) -> inputs.ReplayReady:
+        """Call the replay API."""
 
-    async def snapshot(self, effect: effects.FetchSnapshot) -> inputs.SnapshotReady: ...
+    async def snapshot(self, effect: effects.FetchSnapshot) -> inputs.SnapshotReady:
+        """Call the snapshot API."""
 
-    async def dial(self, effect: effects.OpenTransport) -> Transport: ...
+    async def dial(self, effect: effects.OpenTransport) -> Transport:
+        """Open a transport."""
 
-    def forget(self) -> None: ...
+    def forget(self) -> None:
+        """Forget the token."""
 
 
 class Line:

@@ -45,6 +45,7 @@ class WebSocket:
         self.socket = socket
 
     async def receive(self) -> tuple[Frame, int]:
+        """The next frame of the other side."""
         from websockets.exceptions import ConnectionClosed
 
         try:
@@ -57,6 +58,7 @@ class WebSocket:
             raise TransportEnded(INVALID_PAYLOAD) from None
 
     async def send(self, frame: Frame) -> None:
+        """Write one frame."""
         from websockets.exceptions import ConnectionClosed
 
         try:
@@ -65,6 +67,7 @@ class WebSocket:
             self._ended()
 
     async def close(self, code: int, reason: str) -> None:
+        """Close it with a code and a reason."""
         if code == ABNORMAL:
             self.socket.transport.abort()
         await self.socket.close(code if code in OWN_CODES or code == INVALID_PAYLOAD else 1000, reason)
@@ -100,6 +103,7 @@ class Sockets:
         return answer.body
 
     async def bootstrap(self, effect: effects.FetchBootstrap) -> inputs.Bootstrapped:
+        """Call the bootstrap API."""
         body = await self._called("GET", "/realtime/bootstrap")
         try:
             self._url, answer = read_bootstrap(body, effect.ticket)
@@ -108,6 +112,7 @@ class Sockets:
         return answer
 
     async def token(self, effect: effects.FetchToken) -> inputs.TokenReady:
+        """Call the token API."""
         body = await self._called("POST", "/realtime/token")
         try:
             self._secret, ttl = read_token(body)
@@ -116,6 +121,7 @@ class Sockets:
         return inputs.TokenReady(effect.ticket, ttl)
 
     async def replay(self, effect: effects.FetchReplay) -> inputs.ReplayReady:
+        """Call the replay API."""
         body = await self._called("GET", f"/replay/{CHANNEL.write(effect.channel)}", fromSeq=effect.after, epoch=effect.epoch, limit=effect.limit)
         try:
             return read_replay(body, effect.ticket, effect.channel)
@@ -123,6 +129,7 @@ class Sockets:
             raise CallFailed(500) from None
 
     async def snapshot(self, effect: effects.FetchSnapshot) -> inputs.SnapshotReady:
+        """Call the snapshot API."""
         body = await self._called("GET", f"/snapshot/{CHANNEL.write(effect.channel)}")
         try:
             return read_snapshot(body, effect.ticket, effect.channel)

@@ -116,6 +116,7 @@ class Leader:
 
     @property
     def leads(self) -> bool:
+        """Whether this tab leads now."""
         return self.role == LEADER
 
     # ------------------------------------------------------------------------------------------------------------------ calls
