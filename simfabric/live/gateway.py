@@ -22,23 +22,30 @@ from simfabric.protocol.frames import Envelope, Frame
 from simfabric.protocol.limits import Limits
 from simfabric.protocol.server import GatewaySession
 
+NUMBER = 1  # Of the gateway: there is one.
+
 
 class Sink(Protocol):
     """The client's side of a connection."""
 
-    def send(self, frame: Frame) -> None: ...
+    def send(self, frame: Frame) -> None:
+        """Write one frame."""
 
-    def close(self, effect: effects.CloseTransport) -> None: ...
+    def close(self, effect: effects.CloseTransport) -> None:
+        """Close it with a code and a reason."""
 
 
 class Session(Protocol):
     """What is driven."""
 
-    def handle(self, given: Any, now: int) -> list[Any]: ...
+    def handle(self, given: Any, now: int) -> list[Any]:
+        """What must be done about an input."""
 
-    def next_deadline(self) -> int | None: ...
+    def next_deadline(self) -> int | None:
+        """When the next timer is due [ns]; None = never."""
 
-    def handle_timers(self, now: int) -> list[Any]: ...
+    def handle_timers(self, now: int) -> list[Any]:
+        """What must be done about the timers that are due."""
 
 
 @dataclass(slots=True)
@@ -47,18 +54,18 @@ class Connection:
 
     number: int
     user: int
+    kind: int
     session: Session
     sink: Sink
     routes: set[int] = field(default_factory=set)  # Channels; asked for membership only.
 
 
 class Gateway:
-    """The connections of one gateway. `new_session` makes the session of a connection number, which is also its transport's generation.
-
-    `watch` sees every effect.
+    """The connections of one gateway. `new_session` makes the session of a connection number and a kind of transport; the number is also the
+    transport's generation. `watch` sees every effect.
     """
 
-    def __init__(self, backend: Backend, new_session: Callable[[int], Session], watch: Callable[[int, Any], None] = lambda number, effect: None) -> None:
+    def __init__(self, backend: Backend, new_session: Callable[[int, int], Session], watch: Callable[[int, Any], None] = lambda number, effect: None) -> None:
         self.backend = backend
         self.new_session = new_session
         self.watch = watch
@@ -86,14 +93,14 @@ class Gateway:
     def of(cls, backend: Backend, seed: int = 0) -> Gateway:
         """A gateway with the protocol's sessions and one set of limits."""
         limits = Limits(backend.parameters)
-        return cls(backend, lambda number: GatewaySession(number, 1, backend.parameters, limits, seed))
+        return cls(backend, lambda number, kind: GatewaySession(number, NUMBER, backend.parameters, limits, seed, kind=kind))
 
     # ------------------------------------------------------------------------------------------------------------------ calls
 
-    def connect(self, sink: Sink, accepted: inputs.ConnectionAccepted, now: int) -> int:
+    def connect(self, sink: Sink, accepted: inputs.ConnectionAccepted, now: int, kind: int = inputs.WEBSOCKET) -> int:
         """A transport arrived; returns the number of the connection."""
         self.last_number += 1
-        self.connections[self.last_number] = Connection(self.last_number, accepted.user, self.new_session(self.last_number), sink)
+        self.connections[self.last_number] = Connection(self.last_number, accepted.user, kind, self.new_session(self.last_number, kind), sink)
         if self.position_at is None:
             self.position_at = now + self.backend.parameters.position_check
         self._give(self.last_number, accepted, now)

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 MAX_HEAD = 8_192  # Bytes of a request's or an answer's head.
 MAX_BODY = 65_536
+MAX_LINE = 2 * 65_536  # Of a stream of frames.
 MAX_ANSWER = 1_048_576
 MAX_CONNECTIONS = 256
 PATIENCE = 10.0  # For a whole request [s].
@@ -29,6 +30,9 @@ class BadMessage(ValueError):  # noqa: N818 - it says what the message is.
     def __init__(self, status: int = 400) -> None:
         super().__init__(STATUS[status])
         self.status = status
+
+
+Stream = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -49,6 +53,7 @@ class Answer:
     status: int = 200
     body: bytes = field(default=b"", repr=False)
     headers: dict[str, str] = field(default_factory=dict)
+    stream: Stream | None = None  # Instead of a body: writes for as long as it likes.
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -63,8 +68,11 @@ async def start_http(handler: Handler, host: str, port: int) -> asyncio.Server:
         busy += 1
         try:
             answer = Answer(503) if busy > MAX_CONNECTIONS else await _answered(handler, reader)
-            _write(writer, f"HTTP/1.1 {answer.status} {STATUS[answer.status]}", answer.headers, answer.body)
+            first = f"HTTP/1.1 {answer.status} {STATUS[answer.status]}"
+            _write(writer, first, answer.headers, answer.body if answer.stream is None else None)
             await writer.drain()
+            if answer.stream is not None:
+                await answer.stream(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass  # The other side left, or this server stops: nobody to answer.
         finally:
@@ -126,14 +134,28 @@ async def _read_body(reader: asyncio.StreamReader, headers: dict[str, str], limi
         raise BadMessage from error
 
 
-def _write(writer: asyncio.StreamWriter, first: str, headers: dict[str, str], body: bytes) -> None:
-    lines = [first, *(f"{name}: {value}" for name, value in headers.items()), f"Content-Length: {len(body)}", "Connection: close", "", ""]
-    writer.write("\r\n".join(lines).encode("ascii") + body)
+def _write(writer: asyncio.StreamWriter, first: str, headers: dict[str, str], body: bytes | None) -> None:
+    """A head and its body; a body of None goes on until the connection ends."""
+    length = [] if body is None else [f"Content-Length: {len(body)}"]
+    lines = [first, *(f"{name}: {value}" for name, value in headers.items()), *length, "Connection: close", "", ""]
+    writer.write("\r\n".join(lines).encode("ascii") + (body or b""))
 
 
 async def call(host: str, port: int, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
     """Make one request; raises OSError when nobody answers and BadMessage when what comes is no answer."""
-    reader, writer = await asyncio.open_connection(host, port, limit=MAX_HEAD)
+    answer, reader, writer = await begin(host, port, method, target, headers, body)
+    try:
+        answer.body = await _read_body(reader, answer.headers, MAX_ANSWER)
+        return answer
+    finally:
+        await finish(writer)
+
+
+async def begin(
+    host: str, port: int, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b""
+) -> tuple[Answer, asyncio.StreamReader, asyncio.StreamWriter]:
+    """Make a request and read the head of the answer; the rest is for the caller to read, who also calls `finish`."""
+    reader, writer = await asyncio.open_connection(host, port, limit=MAX_LINE)
     try:
         _write(writer, f"{method} {target} HTTP/1.1", {"Host": f"{host}:{port}", **(headers or {})}, body)
         await writer.drain()
@@ -141,8 +163,14 @@ async def call(host: str, port: int, method: str, target: str, headers: dict[str
         status = first.split(" ")[1:2]
         if not first.startswith("HTTP/1.") or not status or not status[0].isdigit():
             raise BadMessage
-        return Answer(int(status[0]), await _read_body(reader, answered, MAX_ANSWER), answered)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        return Answer(int(status[0]), b"", answered), reader, writer
+    except BaseException:
+        await finish(writer)
+        raise
+
+
+async def finish(writer: asyncio.StreamWriter) -> None:
+    """Close a connection."""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()

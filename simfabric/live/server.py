@@ -1,8 +1,8 @@
-"""Server: the gateway on loopback: websockets on one port, the HTTP calls on the next.
+"""Server: the gateway on loopback: websockets on one port, the HTTP calls, server-sent events and their uplink on the next.
 
 For the holder of the access key, on this machine only: the address, the Host and Origin of every request are checked, so no page that a
 browser happens to show can reach it by another name. Frames, bodies, connections and everything that waits have bounds. Tokens are never
-written anywhere. Leaves out: sse, long poll and uplink; TLS.
+written anywhere. Leaves out: long poll; TLS.
 """
 
 from __future__ import annotations
@@ -18,55 +18,18 @@ from urllib.parse import parse_qs, urlsplit
 
 from simfabric.live import answers
 from simfabric.live.clock import Alarm, Clock
-from simfabric.live.gateway import Gateway
+from simfabric.live.gateway import NUMBER, Gateway
 from simfabric.live.http import Answer, BadMessage, Request, start_http
+from simfabric.live.sinks import EventPipe, Pipe, QueueSink, WebSocketPipe
 from simfabric.live.sockets import LOOPBACK, silent
-from simfabric.protocol import codes, effects
-from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode, encode, wire_size
-from simfabric.protocol.forms import CHANNEL, MalformedFrame
+from simfabric.protocol import codes, inputs
+from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode
+from simfabric.protocol.forms import CHANNEL, GATEWAY, SESSION, MalformedFrame
 from simfabric.protocol.frames import Frame, Unknown
 
 MOST_CONNECTIONS = 1_000
 MOST_USERS = 1_000
 CLOSE_PATIENCE = 1  # For the other side's half of a closing handshake [s].
-
-
-class SocketSink:
-    """A gateway's connection over a websocket: frames wait here for the socket to take them. The session's buffer rule bounds them."""
-
-    def __init__(self, socket: Any, written: Callable[[int], None], schema: int, most: int) -> None:
-        self.socket = socket
-        self.written = written  # Tells how many bytes the socket took.
-        self.schema = schema
-        self.most = most
-        self.waiting = 0  # Bytes.
-        self.outbox: asyncio.Queue[tuple[str, int] | effects.CloseTransport] = asyncio.Queue()
-
-    def send(self, frame: Frame) -> None:
-        text, size = encode(frame, self.schema), wire_size(frame)
-        self.waiting += size
-        if self.waiting > self.most:  # The session should have closed it long before.
-            self.socket.transport.abort()
-        else:
-            self.outbox.put_nowait((text, size))
-
-    def close(self, effect: effects.CloseTransport) -> None:
-        self.outbox.put_nowait(effect)
-
-    async def write(self) -> None:
-        """Write until the connection ends."""
-        from websockets.exceptions import ConnectionClosed
-
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                item = await self.outbox.get()
-                if isinstance(item, effects.CloseTransport):
-                    await self.socket.close(item.code, answers.write_reason(item.reason, item.advised, item.spread))
-                    return
-                text, size = item
-                await self.socket.send(text)
-                self.waiting -= size
-                self.written(size)
 
 
 class Server:
@@ -84,11 +47,13 @@ class Server:
         self.access = access or secrets.token_urlsafe(24)
         self.origins = origins
         self.alarm: Alarm | None = None
-        self.sinks: dict[int, SocketSink] = {}
+        self.sinks: dict[int, QueueSink] = {}
+        self.streams: set[asyncio.Future[None]] = set()  # Long answers under way.
         self.stack = contextlib.AsyncExitStack()
         self.calls: dict[tuple[str, str], Callable[[Request, int], Answer]] = {
             ("GET", "bootstrap"): self._bootstrap,
             ("POST", "token"): self._token,
+            ("POST", "uplink"): self._uplink,
             ("GET", "replay"): self._replay,
             ("GET", "snapshot"): self._snapshot,
         }
@@ -114,7 +79,13 @@ class Server:
         """Close every connection and both ports."""
         if self.alarm is not None:
             self.alarm.cancel()
+        for sink in tuple(self.sinks.values()):
+            if isinstance(sink.pipe, EventPipe):  # Its answer would go on for ever; websockets are closed with their port.
+                sink.pipe.abort()
+        await asyncio.gather(*self.streams)
         await self.stack.aclose()
+        if self.alarm is not None:
+            self.alarm.cancel()
 
     async def __aenter__(self) -> Server:
         await self.start()
@@ -157,35 +128,50 @@ class Server:
         from websockets.exceptions import ConnectionClosed
 
         query = parse_qs(urlsplit(socket.request.path).query, max_num_fields=4)
-        schema = query.get("v", [""])[0]
-        accepted = self.backend.accept(query.get("token", [""])[0], int(schema) if re.fullmatch("[0-9]{1,6}", schema) else SCHEMA)
+        accepted = self._accepted(query.get("token", [""])[0], query.get("v", [""])[0])
         if accepted is None:
             await socket.close(codes.TOKEN_EXPIRED, "token")
             return
+        number, writer = self._attach(WebSocketPipe(socket), accepted, inputs.WEBSOCKET)
+        try:
+            while True:
+                text = await socket.recv()
+                self._receive(number, text)
+        except ConnectionClosed:
+            pass
+        finally:
+            await self._detach(number, writer, socket.close_code or codes.ABNORMAL)
+
+    # ------------------------------------------------------------------------------------------------------------ connections
+
+    def _accepted(self, secret: str, schema: str) -> inputs.ConnectionAccepted | None:
+        return self.backend.accept(secret, int(schema) if re.fullmatch("[0-9]{1,6}", schema) else SCHEMA)
+
+    def _attach(self, pipe: Pipe, accepted: inputs.ConnectionAccepted, kind: int) -> tuple[int, asyncio.Future[None]]:
+        """A transport is there: hand it to the gateway, and write what that has to say."""
         number = 0
 
         def written(size: int) -> None:
             self.gateway.written(number, size, self.clock.now())
             self.after()
 
-        sink = SocketSink(socket, written, min(accepted.schema, SCHEMA), 2 * self.backend.parameters.out_buffer + MAX_FRAME)
+        sink = QueueSink(pipe, written, min(accepted.schema, SCHEMA), 2 * self.backend.parameters.out_buffer + MAX_FRAME)
         writer = asyncio.ensure_future(sink.write())
-        number = self.gateway.connect(sink, accepted, self.clock.now())
+        number = self.gateway.connect(sink, accepted, self.clock.now(), kind)
         self.sinks[number] = sink
         self.after()
-        try:
-            while True:
-                text = await socket.recv()
-                self.gateway.receive(number, _frame(text), len(text), self.clock.now())
-                self.after()
-        except ConnectionClosed:
-            pass
-        finally:
-            self.gateway.disconnected(number, socket.close_code or codes.ABNORMAL, self.clock.now())
-            self.after()
-            del self.sinks[number]
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+        return number, writer
+
+    def _receive(self, number: int, text: str | bytes) -> None:
+        self.gateway.receive(number, _frame(text), len(text), self.clock.now())
+        self.after()
+
+    async def _detach(self, number: int, writer: asyncio.Future[None], code: int) -> None:
+        self.gateway.disconnected(number, code, self.clock.now())
+        self.after()
+        del self.sinks[number]
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
 
     # ------------------------------------------------------------------------------------------------------------------- http
 
@@ -198,6 +184,8 @@ class Server:
             headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
         if request.method == "OPTIONS":
             return Answer(204, b"", headers | {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": "Authorization"})
+        if (request.method, request.path) == ("GET", "/realtime/sse"):  # A browser's EventSource cannot send the key: the token says who it is.
+            return self._events(request, headers)
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {self.access}".encode()):
             return Answer(401, b"", headers)
         parts = request.path.strip("/").split("/")
@@ -208,7 +196,8 @@ class Server:
             answer = call(request, _number(request.query.get("user", "0"), MOST_USERS - 1))
         except (BadMessage, MalformedFrame):
             return Answer(400, b"", headers)
-        return Answer(answer.status, answer.body, headers)
+        answer.headers = headers
+        return answer
 
     def _bootstrap(self, request: Request, user: int) -> Answer:
         current, back = self.backend.parameters.schema_current, self.backend.parameters.schema_back
@@ -219,6 +208,43 @@ class Server:
 
     def _token(self, request: Request, user: int) -> Answer:
         return Answer(200, answers.write_token(self.backend.issue(user, self.clock.now()), self.backend.parameters.token_ttl))
+
+    def _events(self, request: Request, headers: dict[str, str]) -> Answer:
+        """The long answer of one connection; refusals come in it, as a browser shows no status."""
+        accepted = self._accepted(request.query.get("token", ""), request.query.get("v", ""))
+
+        async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            pipe = EventPipe(writer)
+            if accepted is None:
+                await pipe.end(codes.TOKEN_EXPIRED, "token")
+                return
+            number, writing = self._attach(pipe, accepted, inputs.SSE)
+            leaving = asyncio.ensure_future(reader.read(1))
+            ended = asyncio.get_running_loop().create_future()
+            self.streams.add(ended)
+            try:
+                await asyncio.wait((writing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                leaving.cancel()
+                await asyncio.gather(leaving, return_exceptions=True)
+                await self._detach(number, writing, codes.ABNORMAL)
+                self.streams.discard(ended)
+                ended.set_result(None)
+
+        if len(self.sinks) >= MOST_CONNECTIONS:
+            return Answer(503, b"", headers)
+        return Answer(200, b"", headers | {"Content-Type": "text/event-stream"}, stream)
+
+    def _uplink(self, request: Request, user: int) -> Answer:
+        """Frames of a connection that only receives: one a line. 410: the connection is not here, make a new one."""
+        session = int(SESSION.read(request.query.get("session"), "session"))
+        gateway = int(GATEWAY.read(request.query.get("gateway"), "gateway"))
+        for line in request.body.split(b"\n"):
+            connection = self.gateway.connections.get(session)
+            if gateway != NUMBER or connection is None or connection.user != user or connection.kind == inputs.WEBSOCKET:
+                return Answer(410)
+            self._receive(session, line)
+        return Answer(200)
 
     def _replay(self, request: Request, user: int) -> Answer:
         channel = self._channel(request)

@@ -1,4 +1,4 @@
-"""Sockets: the service as a client sees it, over HTTP calls and websockets.
+"""Sockets: the service as a client sees it, over HTTP calls, websockets and server-sent events.
 
 The token stays here: it travels in the dial URL, is never logged, and does not show in any repr. An address that is not on this machine is
 dialled over wss only.
@@ -20,7 +20,8 @@ from simfabric.live.answers import (
     read_snapshot,
     read_token,
 )
-from simfabric.live.driver import ABNORMAL, CallFailed, TransportEnded
+from simfabric.live.driver import ABNORMAL, CallFailed, Transport, TransportEnded
+from simfabric.live.events import EventStream
 from simfabric.protocol import effects, inputs
 from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode, encode
 from simfabric.protocol.forms import CHANNEL, MalformedFrame
@@ -92,10 +93,10 @@ class Sockets:
     def __repr__(self) -> str:
         return f"Sockets({self.host}:{self.port}, user {self.user}, token {'***' if self._secret else 'none'})"
 
-    async def _called(self, method: str, path: str, **query: Any) -> bytes:
+    async def _called(self, method: str, path: str, body: bytes = b"", **query: Any) -> bytes:
         target = f"{path}?{urlencode({'user': self.user, **query})}"
         try:
-            answer = await http.call(self.host, self.port, method, target, {"Authorization": f"Bearer {self._access}"})
+            answer = await http.call(self.host, self.port, method, target, {"Authorization": f"Bearer {self._access}"}, body)
         except (OSError, http.BadMessage):
             raise CallFailed(0) from None
         if answer.status != 200:
@@ -136,15 +137,22 @@ class Sockets:
         except MalformedFrame:
             raise CallFailed(500) from None
 
-    async def dial(self, effect: effects.OpenTransport) -> WebSocket:
-        """A websocket; the other transports are not served here."""
+    async def dial(self, effect: effects.OpenTransport) -> Transport:
+        """A websocket, or server-sent events; long poll is not served here."""
+        if effect.kind == inputs.WEBSOCKET:
+            return await self._dial_websocket()
+        if effect.kind == inputs.SSE:
+            return await self._dial_events()
+        raise TransportEnded(ABNORMAL, bytes_seen=False)
+
+    async def _dial_websocket(self) -> WebSocket:
         from websockets.asyncio.client import connect
         from websockets.exceptions import WebSocketException
 
         address = urlsplit(self._url)
-        if effect.kind != inputs.WEBSOCKET or (address.scheme != "wss" and address.hostname not in LOOPBACK):
+        if address.scheme != "wss" and address.hostname not in LOOPBACK:
             raise TransportEnded(ABNORMAL, bytes_seen=False)
-        url = f"{self._url}?token={quote(self._secret, safe='')}&v={self.schema}"
+        url = f"{self._url}?{self._credentials()}"
         try:
             socket = await connect(
                 url, max_size=MAX_FRAME, compression=None, ping_interval=None, open_timeout=None, close_timeout=1, proxy=None, logger=silent()
@@ -152,6 +160,27 @@ class Sockets:
         except (OSError, WebSocketException, asyncio.IncompleteReadError):
             raise TransportEnded(ABNORMAL, bytes_seen=False) from None
         return WebSocket(socket)
+
+    async def _dial_events(self) -> EventStream:
+        try:
+            answer, reader, writer = await http.begin(self.host, self.port, "GET", f"/realtime/sse?{self._credentials()}")
+        except (OSError, http.BadMessage):
+            raise TransportEnded(ABNORMAL, bytes_seen=False) from None
+        stream = EventStream(reader, writer, self._uplink)
+        try:
+            if answer.status != 200:
+                raise TransportEnded(ABNORMAL)
+            await stream.open()
+        except BaseException:
+            await http.finish(writer)
+            raise
+        return stream
+
+    async def _uplink(self, session: str, gateway: str, body: bytes) -> None:
+        await self._called("POST", "/realtime/uplink", body, session=session, gateway=gateway)
+
+    def _credentials(self) -> str:
+        return f"token={quote(self._secret, safe='')}&v={self.schema}"
 
     def forget(self) -> None:
         """Drop the token and the address."""

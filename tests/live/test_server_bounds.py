@@ -44,7 +44,7 @@ class Listener:
 def new_gateway():
     gateway = Gateway.of(Backend((7, 8)))
     make = gateway.new_session
-    gateway.new_session = lambda number: Listener(make(number))
+    gateway.new_session = lambda number, kind: Listener(make(number, kind))
     return gateway
 
 

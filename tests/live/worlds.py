@@ -328,7 +328,7 @@ class SocketWorld:
         self.told = {}  # Frames written by the gateway, by connection.
         self.client = Watched(client, self.changed)
         make = gateway.new_session
-        gateway.new_session = lambda number: Watched(make(number), self.changed)
+        gateway.new_session = lambda number, kind: Watched(make(number, kind), self.changed)
         gateway.watch = self.watch
         self.server = Server(gateway, self.clock)
 
@@ -356,7 +356,7 @@ class SocketWorld:
 
     def cut(self):
         for sink in self.server.sinks.values():
-            sink.socket.transport.abort()
+            sink.pipe.socket.transport.abort()
 
     def drain(self, retry_after, spread, deadline):
         self.gateway.drain(retry_after, spread, deadline, self.now())
@@ -369,7 +369,7 @@ class SocketWorld:
         """Whether nothing is under way: no call, no dial, no close, and every frame that was written was heard."""
         if self.driver.calls or any(not line.open for line in self.driver.lines.values()):
             return False
-        ports = {sink.socket.remote_address[1]: number for number, sink in self.server.sinks.items() if number in self.gateway.connections}
+        ports = {sink.pipe.socket.remote_address[1]: number for number, sink in self.server.sinks.items() if number in self.gateway.connections}
         pairs = [(generation, ports.get(self.service.ports[generation])) for generation in self.driver.lines]
         if sorted(self.gateway.connections) != sorted(number for _, number in pairs if number is not None) or len(ports) != len(pairs):
             return False
