@@ -12,6 +12,7 @@ from typing import Any
 
 from simfabric.protocol import effects as do
 from simfabric.protocol import inputs
+from simfabric.protocol.channel_log import ChannelLog
 from simfabric.protocol.codec import decode, encode
 from simfabric.protocol.frames import Envelope
 from simfabric.protocol.parameters import Parameters
@@ -95,8 +96,9 @@ class Pair(Cloud):
                 return refused
             log = self.logs[effect.channel]
             page = log.read(effect.after, min(effect.limit, self.parameters.page_events), effect.epoch, self.parameters.page_bytes)
-            events = tuple(self.as_seen(event) for event in page.events)
-            return inputs.ReplayReady(effect.ticket, effect.channel, page.epoch, events, page.top, page.more, page.truncated)
+            top = self.replica_top(log)
+            events = tuple(self.as_seen(event) for event in page.events if event.sequence <= top)
+            return inputs.ReplayReady(effect.ticket, effect.channel, page.epoch, events, top, page.more and len(events) == len(page.events), page.truncated)
 
         self.call(answer, effect.ticket, inputs.REPLAY, effect.channel)
 
@@ -104,9 +106,13 @@ class Pair(Cloud):
         def answer() -> inputs.ClientInput:
             log = self.logs[effect.channel]
             refused = self.forbidden(effect.ticket, inputs.SNAPSHOT, effect.channel)
-            return refused or inputs.SnapshotReady(effect.ticket, effect.channel, log.epoch, log.top, 1_000)
+            return refused or inputs.SnapshotReady(effect.ticket, effect.channel, log.epoch, self.replica_top(log), 1_000)
 
         self.call(answer, effect.ticket, inputs.SNAPSHOT, effect.channel)
+
+    def replica_top(self, log: ChannelLog) -> int:
+        """How far the copy has come that answers the calls."""
+        return max(min(log.top, 1), log.top - 2) if self.weather.lagging_replica else log.top
 
     def as_seen(self, event: Envelope) -> Envelope:
         """An event as this user gets it by a replay: with the key only if it is the author's."""

@@ -54,6 +54,10 @@ class Storm(RuleBasedStateMachine):
         weather.duplicate, weather.reorder, weather.lose_fanout, weather.delay = duplicate, reorder, lose, delay * MILLISECOND
         weather.hold_back = 500 * MILLISECOND
 
+    @rule(lagging=st.booleans())
+    def a_replica_answers_the_calls(self, lagging):
+        self.pair.weather.lagging_replica = lagging
+
     @rule(number=GATEWAYS, seen=st.booleans())
     def a_gateway_dies(self, number, seen):
         if self.pair.gateways[number].alive:
