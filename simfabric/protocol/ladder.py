@@ -61,8 +61,8 @@ class Ladder:
     def failed(self, kind: int, bytes_seen: bool, now: int) -> int:
         """A dial of this kind failed; sse without a first byte in time is one. Returns the rung to go on with."""
         self.retry_pending = self.retry_pending and kind != WEBSOCKET
-        if kind != self.kind or not counts_for_fallback(bytes_seen, self.reachable):
-            return self.kind  # No evidence, or a websocket that was tried beside the fallback: the next try comes with its interval.
+        if not counts_for_fallback(bytes_seen, self.reachable):
+            return self.kind
         if kind == WEBSOCKET:
             self.websocket_failures += 1
         else:

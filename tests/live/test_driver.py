@@ -146,6 +146,7 @@ def test_frames_are_written_in_order_and_the_close_comes_after_them():
         driver.feed("leave")
         await line.closed.wait()
         assert line.sent == [TypingSent(7), Pong(1), Pong(2), ("closed", 1000)]
+        line.incoming.put_nowait(Pong(9))
         line.incoming.put_nowait(TransportEnded(1000))
         await asyncio.gather(*driver.tasks)
         assert len(session.heard) == 3  # What the session closed is silent.
@@ -200,6 +201,19 @@ def test_the_deadline_is_read_after_each_call_and_kept_to_the_nanosecond():
         clock.ring()
         assert session.heard[-1] == (30, "timers")
         assert clock.next_alarm() is None
+
+    driven(conversation)
+
+
+def test_an_alarm_that_rings_early_is_told_the_deadline_and_a_late_one_the_clock():
+    async def conversation(driver, session, service, clock, shown):
+        for time, told in ((29, 30), (31, 31)):
+            session.deadline = 30
+            driver.feed("go")
+            alarm = clock.alarms[-1][2]
+            clock.time = time
+            alarm.callback()
+            assert session.heard[-1] == (told, "timers")
 
     driven(conversation)
 

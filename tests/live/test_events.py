@@ -45,6 +45,7 @@ def test_frames_go_up_by_calls_and_come_down_in_order():
         await stream.send(frames.Subscribe(1, ((7, 0, 0),)))
         await stream.send(frames.MessageSend(2, 7, 5001, 10))
         subscribed, ack, event = await heard(stream, 3)
+        assert [type(frame) for frame in (subscribed, ack, event)] == [frames.Subscribed, frames.MessageAck, frames.Envelope]
         assert (subscribed.channel, subscribed.top, subscribed.recovered) == (7, 0, True)
         assert (ack.client_message_id, ack.sequence) == (5001, 1)
         assert (event.sequence, event.client_message_id) == (1, 5001)

@@ -147,6 +147,47 @@ def test_a_tab_that_becomes_visible_while_it_waits_claims_earlier():
     assert tab.claim_at < BEAT
 
 
+def test_becoming_visible_never_delays_a_claim():
+    for number in range(50):
+        tab = Leader(number, BEAT, LEASE, KEY, visible=False)
+        tab.start(0)
+        waited = tab.claim_at
+        tab.set_visible(True, waited - BEAT // 4)
+        assert tab.claim_at <= waited
+
+
+def test_each_claim_waits_for_another_time():
+    tab = Leader(3, BEAT, LEASE, KEY)
+    waits = set()
+    for _ in range(10):
+        tab.start(0)
+        waits.add(tab.claim_at)
+    assert len(waits) == 10
+
+
+def test_a_tab_that_was_frozen_when_it_should_have_claimed_listens_first():
+    tab = Leader(3, BEAT, LEASE, KEY)
+    tab.start(0)
+    late = tab.claim_at + BEAT + 1
+    tab.handle_timers(late)
+    assert not tab.leads
+    assert late < tab.claim_at <= late + BEAT
+    tab.handle_timers(tab.claim_at)
+    assert tab.leads
+
+
+def test_a_beat_of_an_older_term_is_not_followed_even_when_nobody_leads():
+    tab = Leader(3, BEAT, LEASE, KEY)
+    tab.start(0)
+    tab.handle(Beat(5, 1), 1)
+    tab.handle_timers(1 + LEASE)
+    assert tab.leader == -1
+    assert tab.handle(Beat(4, 2), 2 + LEASE) == []
+    assert (tab.leader, tab.term) == (-1, 5)
+    tab.handle(Beat(5, 2), 3 + LEASE)
+    assert tab.leader == 2
+
+
 def test_a_leader_that_resigns_is_followed_without_waiting_for_the_lease():
     bus = Bus(3)
     bus.start()
@@ -296,6 +337,7 @@ def test_case_73_a_follower_that_joins_late_gets_state_and_then_what_follows_it(
     assert feed.take(Events(1, 7, (Envelope(7, 41, 3, 941),))) == ((), True)  # Live came before the state: it has to wait.
     state = ChannelState(1, 7, 3, 42, to=2)
     assert bus.tabs[2].handle(state, bus.now) == [Passed(state)]
+    assert bus.tabs[1 - leader].handle(state, bus.now) == []
     assert feed.start_at(7, state.epoch, state.sequence)
     shown, missing = feed.take(Events(1, 7, tuple(Envelope(7, sequence, 3, 900 + sequence) for sequence in (41, 42, 43, 44))))
     assert [event.sequence for event in shown] == [43, 44]
