@@ -73,7 +73,6 @@ __all__ = [
 
 LEAST_DELAY = 1_000_000  # 1 ms: what a browser's timer can tell apart.
 
-UNCAPPED = 1 << 60  # 36 years.
 
 # Of a heartbeat.
 ALIVE, DEAD, PROBE = range(3)
@@ -104,7 +103,7 @@ def backoff(attempt: int, first: int, factor: float, cap: int, jitter: float, u:
 
 def backoff_jitter_first(attempt: int, first: int, factor: float, cap: int, jitter: float, u: float) -> int:
     """The same with the cap after the spread: half of the late waits are exactly the cap, which brings the herd back in step."""
-    return min(cap, backoff(attempt, first, factor, UNCAPPED, jitter, u))
+    return min(cap, backoff(attempt, first, factor, cap, jitter, u))
 
 
 def retry_delay(delay: int, advised: int, spread: int, u: float) -> int:

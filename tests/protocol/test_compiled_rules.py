@@ -58,9 +58,10 @@ def test_every_rule_takes_and_gives_plain_scalars():
 @pytest.mark.parametrize("name", RULES)
 def test_a_compiled_rule_gives_the_same_bits(name):
     rule, fast = RULES[name], compiled(RULES[name])
+    known = len(fast.signatures)  # Of other rules that call this one.
     for given in itertools.chain(small(rule), large(rule, random.Random(name))):
         assert same(fast(*given), rule(*given)), given
-    assert len(fast.signatures) == 1  # It was compiled, once: no argument changed its type on the way.
+    assert len(fast.signatures) <= known + 1  # It was compiled once: no argument changed its type on the way.
 
 
 def test_every_close_code_has_the_same_class_compiled():

@@ -91,8 +91,6 @@ class Reconnecting:
                 return library.wait(attempts - 1, u("backoff"), int(self.env.now) - broke_at)
             if attempts < config.attempt_limit:
                 middle = min(config.first * config.factor**attempts, config.cap)
-                if config.jitter_order == "jitter_first":
-                    middle = min(config.first * config.factor**attempts, 2 * config.cap)
                 wait = round(middle * (1 + config.jitter * (2 * u("backoff") - 1)))
                 if config.jitter_order == "jitter_first":
                     wait = min(wait, config.cap)
