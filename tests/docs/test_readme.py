@@ -50,7 +50,8 @@ def test_every_command_that_it_names_exists_and_takes_the_options_shown():
 
 def test_every_option_that_it_names_is_one_of_a_command():
     known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
-    own = set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', (ROOT / "experiments" / "kafkorama_fit.py").read_text(encoding="utf-8")))
+    scripts = [script.read_text(encoding="utf-8") for script in (ROOT / "experiments").glob("*.py")]
+    own = {option for script in scripts for option in re.findall(r'add_argument\(\s*"(--[a-z-]+)"', script)}
     named = {word for span in SPANS for word in span.split() if word.startswith("--")}
     assert {"--set", "--seed", "--window", "--out", "--json", "--check-slo"} <= named <= known | own
 
