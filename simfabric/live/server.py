@@ -1,8 +1,8 @@
-"""Server: the gateway on loopback: websockets on one port, the HTTP calls, server-sent events and their uplink on the next.
+"""Server: the gateway on loopback: websockets on one port, the HTTP calls and the other two transports on the next.
 
 For the holder of the access key, on this machine only: the address, the Host and Origin of every request are checked, so no page that a
 browser happens to show can reach it by another name. Frames, bodies, connections and everything that waits have bounds. Tokens are never
-written anywhere. Leaves out: long poll; TLS.
+written anywhere. Leaves out: TLS.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,15 +20,17 @@ from simfabric.live import answers
 from simfabric.live.clock import Alarm, Clock
 from simfabric.live.gateway import NUMBER, Gateway
 from simfabric.live.http import Answer, BadMessage, Request, start_http
+from simfabric.live.polling import PollBox
 from simfabric.live.sinks import EventPipe, Pipe, QueueSink, WebSocketPipe
 from simfabric.live.sockets import LOOPBACK, silent
-from simfabric.protocol import codes, inputs
+from simfabric.protocol import codes, effects, inputs
 from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode
 from simfabric.protocol.forms import CHANNEL, GATEWAY, SESSION, MalformedFrame
 from simfabric.protocol.frames import Frame, Unknown
 
 MOST_CONNECTIONS = 1_000
 MOST_USERS = 1_000
+MOST_CLOSED = 100  # Connections by long poll that are over and have not been told.
 CLOSE_PATIENCE = 1  # For the other side's half of a closing handshake [s].
 
 
@@ -48,12 +50,14 @@ class Server:
         self.origins = origins
         self.alarm: Alarm | None = None
         self.sinks: dict[int, QueueSink] = {}
+        self.polls: dict[int, tuple[int, PollBox]] = {}  # User and box of each connection by long poll.
         self.streams: set[asyncio.Future[None]] = set()  # Long answers under way.
         self.stack = contextlib.AsyncExitStack()
-        self.calls: dict[tuple[str, str], Callable[[Request, int], Answer]] = {
+        self.calls: dict[tuple[str, str], Callable[[Request, int], Answer | Awaitable[Answer]]] = {
             ("GET", "bootstrap"): self._bootstrap,
             ("POST", "token"): self._token,
             ("POST", "uplink"): self._uplink,
+            ("GET", "poll"): self._poll,
             ("GET", "replay"): self._replay,
             ("GET", "snapshot"): self._snapshot,
         }
@@ -82,6 +86,8 @@ class Server:
         for sink in tuple(self.sinks.values()):
             if isinstance(sink.pipe, EventPipe):  # Its answer would go on for ever; websockets are closed with their port.
                 sink.pipe.abort()
+        for _, box in self.polls.values():
+            box.close(effects.CloseTransport(0, codes.GOING_AWAY, "stopped"))
         await asyncio.gather(*self.streams)
         await self.stack.aclose()
         if self.alarm is not None:
@@ -193,7 +199,8 @@ class Server:
         if call is None:
             return Answer(404, b"", headers)
         try:
-            answer = call(request, _number(request.query.get("user", "0"), MOST_USERS - 1))
+            called = call(request, _number(request.query.get("user", "0"), MOST_USERS - 1))
+            answer = called if isinstance(called, Answer) else await called
         except (BadMessage, MalformedFrame):
             return Answer(400, b"", headers)
         answer.headers = headers
@@ -235,16 +242,52 @@ class Server:
             return Answer(503, b"", headers)
         return Answer(200, b"", headers | {"Content-Type": "text/event-stream"}, stream)
 
+    def _session(self, request: Request) -> int:
+        """The connection that a call belongs to; -1 if it is one of another gateway."""
+        gateway = int(GATEWAY.read(request.query.get("gateway"), "gateway"))
+        session = int(SESSION.read(request.query.get("session"), "session"))
+        return session if gateway == NUMBER else -1
+
     def _uplink(self, request: Request, user: int) -> Answer:
         """Frames of a connection that only receives: one a line. 410: the connection is not here, make a new one."""
-        session = int(SESSION.read(request.query.get("session"), "session"))
-        gateway = int(GATEWAY.read(request.query.get("gateway"), "gateway"))
+        session = self._session(request)
         for line in request.body.split(b"\n"):
             connection = self.gateway.connections.get(session)
-            if gateway != NUMBER or connection is None or connection.user != user or connection.kind == inputs.WEBSOCKET:
+            if connection is None or connection.user != user or connection.kind == inputs.WEBSOCKET:
                 return Answer(410)
             self._receive(session, line)
         return Answer(200)
+
+    async def _poll(self, request: Request, user: int) -> Answer:
+        """The next frames of a connection; the first poll, with a token, makes it."""
+        if "token" in request.query:
+            accepted = self._accepted(request.query["token"], request.query.get("v", ""))
+            if accepted is None or accepted.user != user or len(self.polls) + len(self.sinks) >= MOST_CONNECTIONS:
+                refused = effects.CloseTransport(0, codes.TRY_AGAIN_LATER if accepted else codes.TOKEN_EXPIRED, "refused")
+                box = PollBox(lambda size: None, SCHEMA)
+                box.close(refused)
+                return Answer(200, await box.poll(0))
+            return Answer(200, await self._new_poll(accepted).poll(0, 0))
+        known = self.polls.get(self._session(request))
+        if known is None or known[0] != user:
+            return Answer(410)
+        return Answer(200, await known[1].poll(_number(request.query.get("last", ""), 2**53 - 1)))
+
+    def _new_poll(self, accepted: inputs.ConnectionAccepted) -> PollBox:
+        number = 0
+
+        def written(size: int) -> None:
+            self.gateway.written(number, size, self.clock.now())
+            self.after()
+
+        box = PollBox(written, min(accepted.schema, SCHEMA))
+        number = self.gateway.connect(box, accepted, self.clock.now(), inputs.LONG_POLL)
+        self.polls[number] = (accepted.user, box)
+        closed = [old for old in self.polls if old not in self.gateway.connections]
+        for old in closed[:-MOST_CLOSED]:  # A few are kept for the poll that is to hear how they ended.
+            del self.polls[old]
+        self.after()
+        return box
 
     def _replay(self, request: Request, user: int) -> Answer:
         channel = self._channel(request)

@@ -1,4 +1,4 @@
-"""Sockets: the service as a client sees it, over HTTP calls, websockets and server-sent events.
+"""Sockets: the service as a client sees it, over HTTP calls and the three transports.
 
 The token stays here: it travels in the dial URL, is never logged, and does not show in any repr. An address that is not on this machine is
 dialled over wss only.
@@ -22,6 +22,7 @@ from simfabric.live.answers import (
 )
 from simfabric.live.driver import ABNORMAL, CallFailed, Transport, TransportEnded
 from simfabric.live.events import EventStream
+from simfabric.live.polling import LongPoll
 from simfabric.protocol import effects, inputs
 from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode, encode
 from simfabric.protocol.forms import CHANNEL, MalformedFrame
@@ -82,6 +83,8 @@ class Sockets:
     """The service at an address, for the holder of an access key."""
 
     def __init__(self, host: str, port: int, access: str, user: int, schema: int = SCHEMA) -> None:
+        if host not in LOOPBACK:
+            raise ValueError(f"the law is that calls without TLS stay on this machine; here {host}")
         self.host = host
         self.port = port
         self.user = user
@@ -138,14 +141,11 @@ class Sockets:
             raise CallFailed(500) from None
 
     async def dial(self, effect: effects.OpenTransport) -> Transport:
-        """A websocket, or server-sent events; long poll is not served here."""
-        if effect.kind == inputs.WEBSOCKET:
-            return await self._dial_websocket()
-        if effect.kind == inputs.SSE:
-            return await self._dial_events()
-        raise TransportEnded(ABNORMAL, bytes_seen=False)
+        """A websocket, server-sent events or a long poll."""
+        dials = {inputs.WEBSOCKET: self._dial_websocket, inputs.SSE: self._dial_events, inputs.LONG_POLL: self._dial_poll}
+        return await dials[effect.kind]()
 
-    async def _dial_websocket(self) -> WebSocket:
+    async def _dial_websocket(self) -> Transport:
         from websockets.asyncio.client import connect
         from websockets.exceptions import WebSocketException
 
@@ -161,7 +161,7 @@ class Sockets:
             raise TransportEnded(ABNORMAL, bytes_seen=False) from None
         return WebSocket(socket)
 
-    async def _dial_events(self) -> EventStream:
+    async def _dial_events(self) -> Transport:
         try:
             answer, reader, writer = await http.begin(self.host, self.port, "GET", f"/realtime/sse?{self._credentials()}")
         except (OSError, http.BadMessage):
@@ -175,6 +175,16 @@ class Sockets:
             await http.finish(writer)
             raise
         return stream
+
+    async def _dial_poll(self) -> Transport:
+        poll = LongPoll(self._poll, self._uplink)
+        await poll.open()
+        return poll
+
+    async def _poll(self, session: str, gateway: str, last: int) -> bytes:
+        if not session:
+            return await self._called("GET", "/realtime/poll", token=self._secret, v=self.schema)
+        return await self._called("GET", "/realtime/poll", session=session, gateway=gateway, last=last)
 
     async def _uplink(self, session: str, gateway: str, body: bytes) -> None:
         await self._called("POST", "/realtime/uplink", body, session=session, gateway=gateway)
