@@ -25,7 +25,8 @@ class Pipe(Protocol):
 
     async def end(self, code: int, reason: str) -> None: ...
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        """Cut the connection without a word."""
 
 
 class Gone(Exception):  # noqa: N818 - the other side may leave at any time.
@@ -50,6 +51,7 @@ class WebSocketPipe:
         await self.socket.close(code, reason)
 
     def abort(self) -> None:
+        """Cut the connection without a word."""
         self.socket.transport.abort()
 
 
@@ -68,6 +70,7 @@ class EventPipe:
         self.writer.close()
 
     def abort(self) -> None:
+        """Cut the connection without a word."""
         self.writer.transport.abort()
 
     async def _write(self, text: str) -> None:

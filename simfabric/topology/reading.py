@@ -106,6 +106,8 @@ class _Reader:
             mark = error.problem_mark or error.context_mark
             place = Place(self.source, mark.line + 1, mark.column + 1) if mark else Place(self.source, 1, 1)
             told = shown(" ".join(filter(None, (error.context, error.problem))), 200)
+            if "nesting" in told:  # LibYAML from 0.2.6 on has a limit of its own, far above ours, and reads ahead.
+                _refuse(place, "", f"must be nested at most {DEEPEST} levels deep", "nest less")
             _refuse(place, "", f"must be YAML: {told}", "mend the line, or put the value in quotes")
         except yaml.YAMLError as error:
             _refuse(Place(self.source, 1, 1), "", f"must be YAML: {shown(str(error), 200)}", "save it as plain UTF-8 text")
