@@ -36,10 +36,12 @@ class EventStream:
         self.first = await self._next()
 
     async def receive(self) -> tuple[Frame, int]:
+        """The next text."""
         first, self.first = self.first, None
         return first or await self._next()
 
     async def send(self, frame: Frame) -> None:
+        """Write one text."""
         session, gateway = await self.session
         try:
             await self.uplink(session, gateway, encode(frame).encode())
@@ -48,6 +50,7 @@ class EventStream:
             raise TransportEnded(ABNORMAL) from None
 
     async def close(self, code: int, reason: str) -> None:
+        """Close it."""
         await http.finish(self.writer)
 
     async def _next(self) -> tuple[Frame, int]:
