@@ -21,9 +21,11 @@ from simfabric.protocol.frames import Frame
 class Pipe(Protocol):
     """A transport that takes text."""
 
-    async def put(self, text: str) -> None: ...
+    async def put(self, text: str) -> None:
+        """Write one text."""
 
-    async def end(self, code: int, reason: str) -> None: ...
+    async def end(self, code: int, reason: str) -> None:
+        """End it with a code and a reason."""
 
     def abort(self) -> None:
         """Cut the connection without a word."""
@@ -40,6 +42,7 @@ class WebSocketPipe:
         self.socket = socket
 
     async def put(self, text: str) -> None:
+        """Write one text."""
         from websockets.exceptions import ConnectionClosed
 
         try:
@@ -48,6 +51,7 @@ class WebSocketPipe:
             raise Gone from None
 
     async def end(self, code: int, reason: str) -> None:
+        """End it with a code and a reason."""
         await self.socket.close(code, reason)
 
     def abort(self) -> None:
@@ -62,9 +66,11 @@ class EventPipe:
         self.writer = writer
 
     async def put(self, text: str) -> None:
+        """Write one text."""
         await self._write(f"data: {text}\n\n")
 
     async def end(self, code: int, reason: str) -> None:
+        """End it with a code and a reason."""
         with contextlib.suppress(Gone):
             await self._write(f"event: close\ndata: {json.dumps({'code': code, 'reason': reason})}\n\n")
         self.writer.close()
@@ -95,6 +101,7 @@ class QueueSink:
         self.outbox: asyncio.Queue[tuple[str, int] | effects.CloseTransport] = asyncio.Queue()
 
     def send(self, frame: Frame) -> None:
+        """Queue one frame for the transport."""
         size = wire_size(frame)
         self.waiting += size
         if self.waiting > self.most:  # The session should have closed it long before.
@@ -103,6 +110,7 @@ class QueueSink:
             self.outbox.put_nowait((encode(frame, self.schema), size))
 
     def close(self, effect: effects.CloseTransport) -> None:
+        """Close it, after what waits."""
         self.outbox.put_nowait(effect)
 
     async def write(self) -> None:
