@@ -17,8 +17,8 @@ from tests.protocol.plain_client import PlainClient
 FIRST, SECOND = CHANNELS
 
 
-def new_client(parameters):
-    return PlainClient(parameters)
+CLIENTS = {"plain": PlainClient}  # Every client with the three calls is driven alike: name -> made from the parameters.
+each_client = pytest.mark.parametrize("client", CLIENTS)
 
 
 class Script:
@@ -71,16 +71,16 @@ async def played(world):
     return world.trace
 
 
-def virtual(kind, delay):
+def virtual(kind, delay, client):
     backend = new_backend()
-    world = kind(new_client(backend.parameters), Gateway.of(backend), delay=delay)
+    world = kind(CLIENTS[client](backend.parameters), Gateway.of(backend), delay=delay)
     return asyncio.run(played(world))
 
 
-def over_sockets():
+def over_sockets(client):
     async def run():
         backend = new_backend()
-        world = await SocketWorld(new_client(backend.parameters), Gateway.of(backend)).start()
+        world = await SocketWorld(CLIENTS[client](backend.parameters), Gateway.of(backend)).start()
         try:
             return await played(world)
         finally:
@@ -101,17 +101,19 @@ def story(trace):
 
 
 def test_the_script_has_every_kind_of_recovery_in_it():
-    seen = story(virtual(HeapWorld, 0))
+    seen = story(virtual(HeapWorld, 0, "plain"))
     assert seen[FIRST] == [*((1, n) for n in range(1, 15)), ("reset", 2, 6), (2, 7)]
     assert seen[SECOND] == [(1, 1), (1, 2), ("reset", 1, 11), (1, 12)]
 
 
+@each_client
 @pytest.mark.parametrize("delay", [0, 7 * MS, 400 * MS])
-def test_heap_and_simpy_give_the_same_effects_at_the_same_instants(delay):
-    heap = virtual(HeapWorld, delay)
-    assert heap == virtual(SimPyWorld, delay)
+def test_heap_and_simpy_give_the_same_effects_at_the_same_instants(delay, client):
+    heap = virtual(HeapWorld, delay, client)
+    assert heap == virtual(SimPyWorld, delay, client)
     assert len(heap) > 50
 
 
-def test_real_sockets_give_the_same_effects_at_the_same_instants():
-    assert over_sockets() == virtual(HeapWorld, 0)
+@each_client
+def test_real_sockets_give_the_same_effects_at_the_same_instants(client):
+    assert over_sockets(client) == virtual(HeapWorld, 0, client)
