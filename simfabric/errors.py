@@ -19,6 +19,10 @@ class SimfabricError(Exception):
     """What every error that simfabric raises on purpose is."""
 
 
+class LocalProtocolError(SimfabricError):
+    """A driver misused a session. What the other side does wrong is an effect, never an exception."""
+
+
 class Refusal(ValueError):  # noqa: N818 - it is an answer that is collected, not an error that ends something.
     """One value is refused: the law it breaks and the cure.
 

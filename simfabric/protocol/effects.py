@@ -108,6 +108,13 @@ class PublishSettled:
 
 
 @dataclass(slots=True)
+class PublishUnconfirmed:
+    """No ack in time on a healthy connection: the user may be offered another try with the same key. The send is not settled."""
+
+    client_message_id: int
+
+
+@dataclass(slots=True)
 class StateChanged:
     """The connection state moved (numbers of `machine`), and what the user interface shows now."""
 
@@ -157,7 +164,7 @@ class Count:
 
 ClientEffect = (
     FetchBootstrap | FetchToken | OpenTransport | SendFrame | CloseTransport | FetchReplay | FetchSnapshot | CancelFetch | Deliver | ChannelReset
-    | PublishSettled | StateChanged | Broadcast | PersistCursor | ClearLocal | Fault | Count
+    | PublishSettled | PublishUnconfirmed | StateChanged | Broadcast | PersistCursor | ClearLocal | Fault | Count
 )  # fmt: skip
 
 

@@ -1,0 +1,5 @@
+"""Sharing."""
+
+
+class Sharing:
+    """Later."""
