@@ -10,7 +10,7 @@ from __future__ import annotations
 from simfabric.protocol import frames, inbox, recovery, rules
 from simfabric.protocol.channel import ASKED, DENIED, OFF, ON, STATE, WAITING, Channel
 from simfabric.protocol.client_state import SUB_RETRY as SUB_RETRY_DRAW
-from simfabric.protocol.client_state import ClientState, Lane
+from simfabric.protocol.client_state import ClientState, Lane, Standby
 from simfabric.protocol.effects import SendFrame
 from simfabric.protocol.frames import ErrorFrame, Subscribe, Subscribed, Unsubscribe, Unsubscribed
 from simfabric.protocol.inputs import LONG_POLL, CursorLoaded, SubscribeWanted, VisibleChanged
@@ -85,7 +85,7 @@ def wanted(session: ClientState) -> dict[int, Channel]:
     sparse = session.primary.kind == LONG_POLL
     chosen = []
     for channel in (session.channels or {}).values():
-        needed = is_needed(channel) or session.timers.deadline(LINGER, channel.number) != NEVER
+        needed = is_needed(channel) or session.deadline(LINGER, channel.number) != NEVER
         if needed and allowed(session, channel) and channel.state != DENIED and (not sparse or channel.visible or channel.direct):
             chosen.append(channel)
     most = session.settings.parameters.max_channels
@@ -105,9 +105,9 @@ def reconcile(session: ClientState, changed: Channel | None = None) -> None:
     affected = [changed] if changed is not None and few else list(channels.values())
     for channel in affected:
         if is_needed(channel):
-            session.timers.stop(LINGER, channel.number)
-        elif channel.subscribed and session.timers.deadline(LINGER, channel.number) == NEVER:
-            session.timers.arm(LINGER, session.now + max(rules.LEAST_DELAY, session.settings.parameters.linger), channel.number)
+            session.disarm(LINGER, channel.number)
+        elif channel.subscribed and session.deadline(LINGER, channel.number) == NEVER:
+            session.arm(LINGER, session.now + max(rules.LEAST_DELAY, session.settings.parameters.linger), channel.number)
     chosen = wanted(session)
     for channel in affected:
         if channel.number not in chosen and channel.subscribed:
@@ -129,8 +129,9 @@ def leave(session: ClientState, channel: Channel) -> None:
         if lane is not None and lane.state in OPEN:
             session.effects.append(SendFrame(lane.generation, Unsubscribe(session.next_serial(), channel.number)))
             (lane.asked or {}).pop(channel.number, None)
-            (lane.replies or {}).pop(channel.number, None)
-    session.timers.stop(LINGER, channel.number)
+    if session.standby is not None:
+        session.standby.replies.pop(channel.number, None)
+    session.disarm(LINGER, channel.number)
     stop(session, channel, OFF)
 
 
@@ -139,7 +140,7 @@ def leave(session: ClientState, channel: Channel) -> None:
 
 def ask_all(session: ClientState, lane: Lane) -> None:
     """SEND_SUBS: subscribe everything that is wanted over a transport that has just opened."""
-    lane.asked = lane.replies = None
+    lane.asked = None
     chosen = list(wanted(session).values())
     if lane is session.primary:
         chosen = [channel for channel in chosen if channel.state == OFF]
@@ -163,7 +164,7 @@ def ask(session: ClientState, lane: Lane, chosen: list[Channel]) -> None:
             if lane is session.primary:
                 set_state(session, channel, ASKED)
                 if lane.state in READY:
-                    session.timers.arm(SUB_RETRY, session.now + parameters.connect_timeout, channel.number)
+                    session.arm(SUB_RETRY, session.now + parameters.connect_timeout, channel.number)
 
 
 def subscribed(session: ClientState, lane: Lane, reply: Subscribed) -> None:
@@ -172,8 +173,7 @@ def subscribed(session: ClientState, lane: Lane, reply: Subscribed) -> None:
     if channel is None:
         session.count("stale")
     elif lane is session.standby:
-        lane.replies = lane.replies or {}
-        lane.replies[reply.channel] = reply
+        session.standby.replies[reply.channel] = reply
     elif not recovery.subscribed(session, channel, reply):
         put_off(session, channel, -1)
 
@@ -213,7 +213,7 @@ def put_off(session: ClientState, channel: Channel, advised: int) -> None:
     stop(session, channel, WAITING)
     delay = recovery.own_backoff(session.settings.parameters, channel.tries, session.draw(SUB_RETRY_DRAW))
     channel.tries += 1
-    session.timers.arm(SUB_RETRY, session.now + max(rules.LEAST_DELAY, delay, advised), channel.number)
+    session.arm(SUB_RETRY, session.now + max(rules.LEAST_DELAY, delay, advised), channel.number)
 
 
 def subscribe_timer(session: ClientState, channel: Channel) -> None:
@@ -236,11 +236,12 @@ def revoke(session: ClientState, number: int) -> None:
     if channel is None:
         return
     stop(session, channel, OFF)
-    session.timers.stop(LINGER, number)
+    session.disarm(LINGER, number)
     for lane in (session.primary, session.standby):
         if lane is not None:
             (lane.asked or {}).pop(number, None)
-            (lane.replies or {}).pop(number, None)
+    if session.standby is not None:
+        session.standby.replies.pop(number, None)
     if session.inbox is not None:
         inbox.discard(session.inbox, channel)
         session.inbox.moved.pop(number, None)
@@ -248,9 +249,9 @@ def revoke(session: ClientState, number: int) -> None:
     reconcile(session)
 
 
-def moved(session: ClientState, lane: Lane) -> None:
+def moved(session: ClientState, lane: Standby) -> None:
     """The standby takes over as it stands: what it was told of each channel counts now, what it waits for is waited for."""
-    replies, lane.replies = lane.replies or {}, None
+    replies, lane.replies = lane.replies, {}
     asked = lane.asked or {}
     for channel in tuple((session.channels or {}).values()):
         if not channel.subscribed:
@@ -259,7 +260,7 @@ def moved(session: ClientState, lane: Lane) -> None:
         if reply is None:
             stop(session, channel, ASKED if channel.number in asked else OFF)
         elif channel.epoch == reply.epoch and channel.seen >= reply.top:  # More has come since the reply.
-            session.timers.stop(SUB_RETRY, channel.number)
+            session.disarm(SUB_RETRY, channel.number)
             if channel.state in (ASKED, WAITING):
                 set_state(session, channel, ON)
                 recovery.settle(session, channel)

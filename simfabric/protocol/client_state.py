@@ -32,10 +32,11 @@ DECISIONS = ("backoff", "offline", "away", "drain", "wake", "sub_retry", "fetch_
 # Flags of a session.
 EVER_LIVE, BANNER, REFETCHED, FAULTED, REACHABLE, WEBSOCKET_WORKED, HIDDEN, EVER_OPEN = (1 << bit for bit in range(8))
 
+NO_CHANNELS: frozenset[int] = frozenset()  # One object for all that have none.
 NOTHING: list[ClientEffect] = []  # The effects between two calls.
 
 # Why a standby lane is there.
-NO_PURPOSE, FOR_DRAIN, FOR_WEBSOCKET = range(3)
+FOR_DRAIN, FOR_WEBSOCKET = range(2)
 
 
 class Settings:
@@ -60,8 +61,7 @@ class Lane:
     """One way to the service: from bootstrap to an open transport. A session has one, and for a change of transport a second, the standby."""
 
     __slots__ = (
-        "acked", "asked", "dialled", "gateway", "generation", "heartbeat_at", "kind", "number", "pinged", "purpose", "replies", "spread", "state",
-        "ticket",
+        "acked", "asked", "dialled", "gateway", "generation", "heartbeat_at", "kind", "number", "pinged", "spread", "state", "ticket",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -75,26 +75,35 @@ class Lane:
         self.pinged = False  # Of a client that drives the heartbeat: a ping waits for its answer.
         self.acked = False  # `connection.ack` has come.
         self.asked: dict[int, int] | None = None  # Channel -> correlation of a subscribe without a reply.
-        self.replies: dict[int, Subscribed] | None = None  # Of a standby: what `subscribed` said, kept until it is promoted.
-        self.purpose = NO_PURPOSE
         self.spread = -1  # Of the drain that was announced on this lane.
         self.gateway = -1  # Where it was connected last, as far as it was told: the next dial avoids it.
 
 
-class ClientState:
+class Standby(Lane):
+    """The second lane, until it is promoted."""
+
+    __slots__ = ("purpose", "replies")
+
+    def __init__(self, number: int, purpose: int) -> None:
+        super().__init__(number)
+        self.purpose = purpose  # FOR_DRAIN or FOR_WEBSOCKET.
+        self.replies: dict[int, Subscribed] = {}  # What `subscribed` said of each channel, kept until it counts.
+
+
+class ClientState(Timers):
     """Everything that a session knows."""
 
     __slots__ = (
         "allowed", "attempt", "behind", "channels", "client", "draws", "effects", "fetches", "flags", "generations", "inbox", "ladder", "last_dial", "now",
-        "outbox", "primary", "reason", "serial", "settings", "sharing", "standby", "standby_tries", "timers", "token_until",
+        "outbox", "primary", "reason", "serial", "settings", "sharing", "standby", "standby_tries", "token_until",
     )  # fmt: skip
 
     def __init__(self, client: int, settings: Settings) -> None:
+        super().__init__()
         self.client = client
         self.settings = settings
-        self.timers = Timers()
         self.primary = Lane(0)
-        self.standby: Lane | None = None
+        self.standby: Standby | None = None
         self.attempt = 0  # Dials that failed in a row.
         self.token_until = 0  # When the token in hand ends; while one is asked for, when that was.
         self.last_dial = -NEVER
@@ -135,3 +144,23 @@ class ClientState:
     def flag(self, flag: int) -> bool:
         """Whether it is up."""
         return self.flags & flag != 0
+
+    def lanes(self) -> tuple[Lane, ...]:
+        """The connection, and the standby if there is one."""
+        return (self.primary,) if self.standby is None else (self.primary, self.standby)
+
+    def lane_of(self, number: int) -> Lane | None:
+        """The lane with this number."""
+        return next((lane for lane in self.lanes() if lane.number == number), None)
+
+    def lane_by_dial(self, generation: int) -> Lane | None:
+        """The lane whose transport has this generation."""
+        if generation and generation == self.primary.dialled:
+            return self.primary
+        if self.standby is not None and generation and generation == self.standby.dialled:
+            return self.standby
+        return None
+
+    def lane_by_ticket(self, ticket: int, state: int) -> Lane | None:
+        """The lane that waits for the answer to this call."""
+        return next((lane for lane in self.lanes() if ticket and lane.ticket == ticket and lane.state == state), None)

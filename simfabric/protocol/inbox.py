@@ -23,13 +23,14 @@ USERS = 1_024  # Whose newest presence is remembered, for each channel.
 class Inbox:
     """The queue's two lanes: of each the channels with something queued, in the order of their first event, and how many events those are."""
 
-    __slots__ = ("busy", "flushed_at", "lanes", "lengths", "moved", "run")
+    __slots__ = ("busy", "cut", "flushed_at", "lanes", "lengths", "moved", "run")
 
     def __init__(self) -> None:
         self.lanes: tuple[deque[Channel], deque[Channel]] = (deque(), deque())
         self.lengths = [0, 0]
         self.run = 0  # Visible events in a row.
         self.busy = False  # The user interface has a batch and has not asked for the next one.
+        self.cut = False  # The batch had no room for everything.
         self.flushed_at = -NEVER
         self.moved: dict[int, Channel] = {}  # Channels with a cursor to be saved.
 
@@ -103,19 +104,21 @@ def change_lane(inbox: Inbox | None, channel: Channel) -> None:
 
 def plan_flush(session: ClientState, inbox: Inbox) -> None:
     """A batch will go out `flush_every` after the one before, or from now."""
-    if not inbox.busy and session.timers.deadline(FLUSH) == NEVER:
-        session.timers.arm(FLUSH, session.now + session.settings.parameters.flush_every)
+    if not inbox.busy and session.deadline(FLUSH) == NEVER:
+        session.arm(FLUSH, session.now + session.settings.parameters.flush_every)
 
 
 def drained(session: ClientState) -> None:
-    """The user interface took the batch and is ready for the next one."""
+    """The user interface took the batch and is ready for the next one: it gets what the batch had no room for at once."""
     inbox = session.inbox
-    if inbox is None:
+    if inbox is None or not inbox.busy:
         return
     inbox.busy = False
-    if inbox.length and session.timers.deadline(FLUSH) == NEVER:
+    if inbox.cut:
+        flush(session)
+    elif inbox.length and session.deadline(FLUSH) == NEVER:
         at = max(session.now + rules.LEAST_DELAY, inbox.flushed_at + session.settings.parameters.flush_every)
-        session.timers.arm(FLUSH, at)
+        session.arm(FLUSH, at)
 
 
 def flush(session: ClientState) -> None:
@@ -137,10 +140,11 @@ def flush(session: ClientState) -> None:
         room -= taken
     for waiting in inbox.lanes:
         waiting.rotate(-1)  # A busy channel does not keep the others of its lane waiting for ever.
+    inbox.cut = inbox.length > 0
     if room < BATCH:
         inbox.busy, inbox.flushed_at = True, session.now
-        if inbox.moved and session.timers.deadline(PERSIST) == NEVER:
-            session.timers.arm(PERSIST, session.now + parameters.persist_every)
+        if inbox.moved and session.deadline(PERSIST) == NEVER:
+            session.arm(PERSIST, session.now + parameters.persist_every)
 
 
 def persist(session: ClientState) -> None:
@@ -148,7 +152,7 @@ def persist(session: ClientState) -> None:
     inbox = session.inbox
     if inbox is None:
         return
-    session.timers.stop(PERSIST)
+    session.disarm(PERSIST)
     for channel in inbox.moved.values():
         save(session, channel)
     inbox.moved = {}
@@ -167,8 +171,8 @@ def applied(session: ClientState, channel: Channel) -> None:
     if inbox is None:
         inbox = session.inbox = Inbox()
     inbox.moved[channel.number] = channel
-    if session.timers.deadline(PERSIST) == NEVER:
-        session.timers.arm(PERSIST, session.now + session.settings.parameters.persist_every)
+    if session.deadline(PERSIST) == NEVER:
+        session.arm(PERSIST, session.now + session.settings.parameters.persist_every)
 
 
 def _enqueue(inbox: Inbox, channel: Channel, event: Envelope) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from simfabric.protocol import frames, rules
 from simfabric.protocol.client_state import ClientState
 from simfabric.protocol.codec import wire_size
-from simfabric.protocol.effects import PublishSettled, PublishUnconfirmed, SendFrame
+from simfabric.protocol.effects import Broadcast, PublishSettled, PublishUnconfirmed, SendFrame
 from simfabric.protocol.frames import Envelope, MessageAck, MessageSend
 from simfabric.protocol.inputs import PublishRequested
 from simfabric.protocol.machine import READY
+from simfabric.protocol.tabs import Settled
 from simfabric.protocol.timers import ACK, EXPIRE, NEVER
 
 
@@ -51,24 +52,25 @@ def publish(session: ClientState, wish: PublishRequested, tab: int) -> None:
     parameters = session.settings.parameters
     send = outbox.sends.get(wish.client_message_id)
     if send is not None:
-        if send.generation == session.primary.generation and session.timers.deadline(ACK, send.key) == NEVER:
+        if send.generation == session.primary.generation and session.deadline(ACK, send.key) == NEVER:
             send.generation = 0  # The user's choice.
             send_queued(session)
         return
-    if wire_size(MessageSend(0, wish.channel, wish.client_message_id, wish.size)) > parameters.max_frame:
-        session.effects.append(PublishSettled(wish.client_message_id, "failed", "too_large"))
+    wish_size = wire_size(MessageSend(0, wish.channel, wish.client_message_id, wish.size))
+    if wish_size > parameters.max_frame:
+        _tell(session, wish.client_message_id, tab, "failed", "too_large")
     elif len(outbox.sends) >= parameters.outbox_cap:
-        session.effects.append(PublishSettled(wish.client_message_id, "failed", "full"))
+        _tell(session, wish.client_message_id, tab, "failed", "full")
     else:
         outbox.sends[wish.client_message_id] = Send(wish, session.now, tab)
-        session.timers.arm(EXPIRE, rules.expire_at(session.now, parameters.outbox_age), wish.client_message_id)
+        session.arm(EXPIRE, rules.expire_at(session.now, parameters.outbox_age), wish.client_message_id)
         send_queued(session)
 
 
 def resend_unacked(session: ClientState) -> None:
     """RESEND_UNACKED: over a new connection all unsettled sends go again, in their order, before anything new."""
     for send in session.outbox.sends.values() if session.outbox is not None else ():
-        session.timers.stop(ACK, send.key)
+        session.disarm(ACK, send.key)
         if session.outbox is not None:
             session.outbox.requests.pop(send.correlation, None)
         send.generation = 0
@@ -81,7 +83,7 @@ def send_queued(session: ClientState) -> None:
     if outbox is None or lane.state not in READY:
         return
     queued = [send for send in outbox.sends.values() if send.generation == 0]
-    if any(session.timers.deadline(ACK, send.key) != NEVER for send in queued):
+    if any(session.deadline(ACK, send.key) != NEVER for send in queued):
         return
     for send in queued:
         outbox.requests.pop(send.correlation, None)
@@ -90,7 +92,7 @@ def send_queued(session: ClientState) -> None:
         outbox.requests[send.correlation] = send.key
         schema = session.settings.parameters.schema_current
         session.effects.append(SendFrame(lane.generation, MessageSend(send.correlation, send.channel, send.key, send.size, schema)))
-        session.timers.arm(ACK, session.now + session.settings.parameters.ack_timeout, send.key)
+        session.arm(ACK, session.now + session.settings.parameters.ack_timeout, send.key)
 
 
 def ack_timer(session: ClientState, key: int) -> None:
@@ -137,7 +139,7 @@ def refused(session: ClientState, error: frames.ErrorFrame) -> bool:
     if error.error in (frames.RATE_LIMITED, frames.UNAVAILABLE):
         send = session.outbox.sends[key]
         send.generation = 0
-        session.timers.arm(ACK, session.now + max(rules.LEAST_DELAY, error.retry_after), key)
+        session.arm(ACK, session.now + max(rules.LEAST_DELAY, error.retry_after), key)
     else:
         settle(session, key, "failed", frames.ERROR_NAMES[error.error].removeprefix("error.") if error.error < len(frames.ERROR_NAMES) else "error")
     return True
@@ -164,11 +166,19 @@ def settle(session: ClientState, key: int, outcome: str, reason: str = "") -> No
     assert outbox is not None
     send = outbox.sends.pop(key)
     outbox.requests.pop(send.correlation, None)
-    waited = send.generation == 0 and session.timers.deadline(ACK, key) != NEVER
-    session.timers.stop(ACK, key)
-    session.timers.stop(EXPIRE, key)
-    session.effects.append(PublishSettled(key, outcome, reason))
+    waited = send.generation == 0 and session.deadline(ACK, key) != NEVER
+    session.disarm(ACK, key)
+    session.disarm(EXPIRE, key)
+    _tell(session, key, send.tab, outcome, reason)
     if not outbox.sends:
         session.outbox = None
     elif waited:
         send_queued(session)  # What waited behind it goes on.
+
+
+def _tell(session: ClientState, key: int, tab: int, outcome: str, reason: str) -> None:
+    """Tell the tab whose send it is."""
+    if session.sharing is None or tab == session.sharing.leader.tab:
+        session.effects.append(PublishSettled(key, outcome, reason))
+    else:
+        session.effects.append(Broadcast(Settled(tab, key, outcome, reason)))

@@ -31,7 +31,7 @@ def subscribed(session: ClientState, channel: Channel, reply: Subscribed) -> boo
         if channel.tries < session.settings.parameters.replay_tries:
             return False
     set_state(session, channel, ON)
-    session.timers.stop(SUB_RETRY, channel.number)
+    session.disarm(SUB_RETRY, channel.number)
     if not reply.recovered or verdict in (rules.RESET, rules.AHEAD):
         channel.missing = STATE
         channel.want_epoch = EMPTY if reply.epoch == 0 else max(reply.epoch, channel.want_epoch)
@@ -78,7 +78,7 @@ def _fetch_page(session: ClientState, channel: Channel) -> None:
     parameters = session.settings.parameters
     channel.ticket, channel.fetching = session.next_serial(), EVENTS
     session.effects.append(FetchReplay(channel.ticket, channel.number, channel.epoch, channel.reached, parameters.page_events))
-    session.timers.arm(FETCH, session.now + parameters.fetch_timeout, channel.number)
+    session.arm(FETCH, session.now + parameters.fetch_timeout, channel.number)
 
 
 def _fetch_snapshot(session: ClientState, channel: Channel) -> None:
@@ -86,12 +86,12 @@ def _fetch_snapshot(session: ClientState, channel: Channel) -> None:
     parameters = session.settings.parameters
     earliest = channel.snapshot_at + parameters.snapshot_min_gap
     if session.now < earliest:
-        session.timers.arm(FETCH, earliest, channel.number)
+        session.arm(FETCH, earliest, channel.number)
         return
     channel.snapshot_at = session.now
     channel.ticket, channel.fetching = session.next_serial(), STATE
     session.effects.append(FetchSnapshot(channel.ticket, channel.number))
-    session.timers.arm(FETCH, session.now + parameters.fetch_timeout, channel.number)
+    session.arm(FETCH, session.now + parameters.fetch_timeout, channel.number)
 
 
 def fetch_timer(session: ClientState, channel: Channel) -> None:
@@ -183,7 +183,7 @@ def _acceptable(channel: Channel, snapshot: SnapshotReady) -> bool:
 
 def _answered(session: ClientState, channel: Channel) -> None:
     channel.ticket, channel.fetching = 0, NOTHING
-    session.timers.stop(FETCH, channel.number)
+    session.disarm(FETCH, channel.number)
     session.flags |= REACHABLE
 
 
@@ -193,7 +193,7 @@ def _again_later(session: ClientState, channel: Channel, advised: int) -> None:
     u = session.draw(FETCH_RETRY)
     delay = own_backoff(parameters, max(0, channel.tries - 1), u)
     set_state(session, channel, WAITING)
-    session.timers.arm(FETCH, session.now + max(rules.LEAST_DELAY, delay, advised), channel.number)
+    session.arm(FETCH, session.now + max(rules.LEAST_DELAY, delay, advised), channel.number)
 
 
 def own_backoff(parameters: Parameters, attempt: int, u: float) -> int:

@@ -68,10 +68,10 @@ def newest_held(channel: Channel) -> int:
 def watch_gap(session: ClientState, channel: Channel) -> None:
     """As long as events are held, a gap is open; it may close by itself for `gap_wait`."""
     if not channel.held:
-        session.timers.stop(GAP_TIMER, channel.number)
-    elif channel.state == ON and session.timers.deadline(GAP_TIMER, channel.number) == NEVER:
+        session.disarm(GAP_TIMER, channel.number)
+    elif channel.state == ON and session.deadline(GAP_TIMER, channel.number) == NEVER:
         if session.settings.parameters.gap_wait:
-            session.timers.arm(GAP_TIMER, session.now + session.settings.parameters.gap_wait, channel.number)
+            session.arm(GAP_TIMER, session.now + session.settings.parameters.gap_wait, channel.number)
         else:
             gap_open(session, channel)
 
@@ -179,7 +179,7 @@ def overflowed(session: ClientState, channel: Channel) -> None:
 def behind(session: ClientState, channel: Channel, missing: int) -> None:
     """The channel is to catch up; a fetch that is under way will do, unless more is missing than it brings."""
     channel.missing = max(channel.missing, missing)
-    session.timers.stop(GAP_TIMER, channel.number)
+    session.disarm(GAP_TIMER, channel.number)
     if channel.state not in (ON, CATCHING):
         return  # Before `subscribed`, or waiting its time after a failure: it is known by then.
     if channel.ticket:
@@ -187,7 +187,7 @@ def behind(session: ClientState, channel: Channel, missing: int) -> None:
             set_state(session, channel, CATCHING)
             return
         cancel_fetch(session, channel)
-    session.timers.stop(FETCH, channel.number)
+    session.disarm(FETCH, channel.number)
     want_fetch(session, channel)
 
 
@@ -204,7 +204,7 @@ def cancel_fetch(session: ClientState, channel: Channel) -> None:
     if channel.ticket:
         session.effects.append(CancelFetch(channel.ticket, FETCH_KINDS[channel.fetching]))
         channel.ticket, channel.fetching = 0, NOTHING
-    session.timers.stop(FETCH, channel.number)
+    session.disarm(FETCH, channel.number)
     if session.fetches is not None:
         session.fetches.pop(channel.number, None)
 
@@ -218,7 +218,7 @@ def set_state(session: ClientState, channel: Channel, state: int) -> None:
 def stop(session: ClientState, channel: Channel, state: int) -> None:
     """Nothing is fetched or held any more; `missing` stays for the next subscribe."""
     cancel_fetch(session, channel)
-    session.timers.stop(GAP_TIMER, channel.number)
-    session.timers.stop(SUB_RETRY, channel.number)
+    session.disarm(GAP_TIMER, channel.number)
+    session.disarm(SUB_RETRY, channel.number)
     channel.held = None
     set_state(session, channel, state)

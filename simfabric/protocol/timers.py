@@ -23,59 +23,62 @@ Due = tuple[int, int, int]  # deadline, kind, id.
 
 
 class Timers:
-    """What is armed. `soonest` is its least deadline, or -1 while that is not known."""
+    """What is armed. `soonest` is its least deadline, or -1 while that is not known.
 
-    __slots__ = ("at", "soonest")
+    A session is one (it inherits, which saves each idle client an object).
+    """
+
+    __slots__ = ("armed", "soonest")
 
     def __init__(self) -> None:
-        self.at: dict[tuple[int, int], int] | None = None
+        self.armed: dict[tuple[int, int], int] | None = None
         self.soonest = NEVER
 
     def arm(self, kind: int, deadline: int, number: int = 0) -> None:
         """Fire at this deadline, instead of the one before."""
-        if self.at is None:
-            self.at = {}
-        elif self.at.get((kind, number)) == self.soonest:
+        if self.armed is None:
+            self.armed = {}
+        elif self.armed.get((kind, number)) == self.soonest:
             self.soonest = -1
-        self.at[kind, number] = deadline
+        self.armed[kind, number] = deadline
         if deadline < self.soonest:
             self.soonest = deadline
 
-    def stop(self, kind: int, number: int = 0) -> None:
+    def disarm(self, kind: int, number: int = 0) -> None:
         """Do not fire."""
-        if self.at is None or (kind, number) not in self.at:
+        if self.armed is None or (kind, number) not in self.armed:
             return
-        if self.at.pop((kind, number)) == self.soonest:
+        if self.armed.pop((kind, number)) == self.soonest:
             self.soonest = -1
-        if not self.at:
-            self.at, self.soonest = None, NEVER
+        if not self.armed:
+            self.armed, self.soonest = None, NEVER
 
     def deadline(self, kind: int, number: int = 0) -> int:
         """When it fires; NEVER if it is not armed."""
-        return NEVER if self.at is None else self.at.get((kind, number), NEVER)
+        return NEVER if self.armed is None else self.armed.get((kind, number), NEVER)
 
-    def next(self) -> int:
+    def next_timer(self) -> int:
         """The least deadline."""
         if self.soonest < 0:
-            self.soonest = min(self.at.values()) if self.at else NEVER
+            self.soonest = min(self.armed.values()) if self.armed else NEVER
         return self.soonest
 
-    def due(self, now: int) -> list[Due]:
+    def due_timers(self, now: int) -> list[Due]:
         """What fires now, in order."""
-        if self.at is None:
+        if self.armed is None:
             return []
-        return sorted((deadline, kind, number) for (kind, number), deadline in self.at.items() if deadline <= now)
+        return sorted((deadline, kind, number) for (kind, number), deadline in self.armed.items() if deadline <= now)
 
-    def take(self, due: Due) -> bool:
+    def take_timer(self, due: Due) -> bool:
         """Whether this timer is still to fire: it was neither stopped nor armed anew; it is stopped now."""
         deadline, kind, number = due
         if self.deadline(kind, number) != deadline:
             return False
-        self.stop(kind, number)
+        self.disarm(kind, number)
         return True
 
-    def stop_connection(self) -> None:
+    def disarm_connection(self) -> None:
         """STOP_ALL: stop everything but what outlives a connection."""
-        for kind, number in tuple(self.at or ()):
+        for kind, number in tuple(self.armed or ()):
             if kind not in SPARED:
-                self.stop(kind, number)
+                self.disarm(kind, number)

@@ -61,9 +61,9 @@ def retry_due(session: ClientState) -> bool:
 
 def _follow(session: ClientState, ladder: Ladder) -> None:
     if ladder.retry_at is None:
-        session.timers.stop(timers.WS_RETRY)
+        session.disarm(timers.WS_RETRY)
     else:
-        session.timers.arm(timers.WS_RETRY, ladder.retry_at)
+        session.arm(timers.WS_RETRY, ladder.retry_at)
 
 
 # ------------------------------------------------------------------------------------------------------------- waits
