@@ -161,7 +161,7 @@ def _publish(session: ClientSession, wish: inputs.PublishRequested) -> None:
     if session.sharing is not None:
         sharing.publish(session, session.sharing, wish)
     else:
-        outbox.publish(session, wish, 0)
+        outbox.publish(session, wish)
 
 
 def _network(session: ClientSession, changed: inputs.NetworkChanged) -> None:

@@ -44,8 +44,8 @@ class Outbox:
         self.requests: dict[int, int] = {}  # Correlation -> key.
 
 
-def publish(session: ClientState, wish: PublishRequested, tab: int) -> None:
-    """The user sends; or, with the key of a send whose ack is late, tries again."""
+def publish(session: ClientState, wish: PublishRequested, tab: int = 0, queued_at: int = -1) -> None:
+    """The user sends; or, with the key of a send whose ack is late, tries again. `queued_at`: when that was, -1 = now."""
     outbox = session.outbox
     if outbox is None:
         outbox = session.outbox = Outbox()
@@ -62,8 +62,9 @@ def publish(session: ClientState, wish: PublishRequested, tab: int) -> None:
     elif len(outbox.sends) >= parameters.outbox_cap:
         _tell(session, wish.client_message_id, tab, "failed", "full")
     else:
-        outbox.sends[wish.client_message_id] = Send(wish, session.now, tab)
-        session.arm(EXPIRE, rules.expire_at(session.now, parameters.outbox_age), wish.client_message_id)
+        at = session.now if queued_at < 0 else queued_at
+        outbox.sends[wish.client_message_id] = Send(wish, at, tab)
+        session.arm(EXPIRE, rules.expire_at(at, parameters.outbox_age), wish.client_message_id)
         send_queued(session)
 
 

@@ -23,7 +23,8 @@ def received(session: ClientState, happened: inputs.FrameReceived) -> None:
         return
     parameters = session.settings.parameters
     if parameters.heartbeat_driver == "client":
-        lane.heartbeat_at, lane.pinged = session.now + parameters.heartbeat_interval, False
+        if lane.pinged:  # Any byte will do for an answer.
+            lane.heartbeat_at, lane.pinged = session.now + parameters.heartbeat_interval, False
     else:
         lane.heartbeat_at = session.now + parameters.heartbeat_interval + parameters.heartbeat_timeout  # `rules.hb_deadline`, without the call.
     session.disarm(timers.PROBE, lane.number)

@@ -29,7 +29,7 @@ class Sharing:
     def __init__(self, leader: Leader) -> None:
         self.leader = leader
         self.feed = tabs.Feed()
-        self.pending: dict[int, PublishRequested] = {}  # This tab's unsettled sends while another leads, in their order.
+        self.pending: dict[int, tuple[PublishRequested, int]] = {}  # This tab's unsettled sends while another leads, and since when, in order.
         self.shared: dict[int, tuple[int, int]] = {}  # Channel -> (epoch, sequence): up to where the leader has applied it.
         self.tickets: dict[int, int] = {}  # Of a follower: channel -> ticket of the snapshot that it asked for.
         self.asked_at: dict[int, int] = {}  # Channel -> when that was.
@@ -69,7 +69,7 @@ def publish(session: ClientState, sharing: Sharing, wish: PublishRequested) -> N
     if sharing.leads:
         outbox.publish(session, wish, sharing.leader.tab)
     elif wish.client_message_id not in sharing.pending:
-        sharing.pending[wish.client_message_id] = wish
+        sharing.pending[wish.client_message_id] = (wish, session.now)
         session.arm(timers.EXPIRE, rules.expire_at(session.now, session.settings.parameters.outbox_age), wish.client_message_id)
         _forward(session, sharing, wish)
 
@@ -153,8 +153,8 @@ def _gained(session: ClientState, sharing: Sharing, action: Gained) -> None:
         if (channel.epoch, channel.seen) < (epoch, sequence):
             channel.move_to(epoch, sequence)
     pending, sharing.pending, sharing.tickets = sharing.pending, {}, {}
-    for wish in pending.values():
-        outbox.publish(session, wish, sharing.leader.tab)
+    for wish, queued_at in pending.values():
+        outbox.publish(session, wish, sharing.leader.tab, queued_at)
     take(session, session.primary, machine.START)
 
 
@@ -165,7 +165,7 @@ def _lost(session: ClientState, sharing: Sharing, action: Lost) -> None:
     for send in unsettled.sends.values() if unsettled is not None else ():
         session.disarm(timers.ACK, send.key)
         if send.tab == sharing.leader.tab:
-            sharing.pending[send.key] = PublishRequested(send.channel, send.key, send.size)
+            sharing.pending[send.key] = (PublishRequested(send.channel, send.key, send.size), send.queued_at)
         else:
             session.disarm(timers.EXPIRE, send.key)
     logout(session, clear=False)
@@ -179,7 +179,7 @@ def _lost(session: ClientState, sharing: Sharing, action: Lost) -> None:
 
 
 def _followed(session: ClientState, sharing: Sharing, action: Followed) -> None:
-    for wish in sharing.pending.values():
+    for wish, _ in sharing.pending.values():
         _forward(session, sharing, wish)
 
 

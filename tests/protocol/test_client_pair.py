@@ -1,0 +1,95 @@
+"""The client's half and the gateway's half over a virtual network: whatever happens to it, what the user sees is the log, in order, once, or a
+reset in between; and when it heals, everything is there within a bound."""
+
+import pytest
+from hypothesis import settings
+
+from simfabric.protocol import machine
+from simfabric.protocol.client import ClientSession
+from simfabric.protocol.parameters import Parameters
+from tests.protocol.network import SECOND
+from tests.protocol.pair import Pair
+from tests.protocol.worlds import Storm
+
+
+class ClientPair(Pair):
+    def new_client(self, seed):
+        return ClientSession(0, seed, parameters=self.parameters)
+
+
+class ClientStorm(Storm):
+    def make(self, parameters, seed, retain, wire):
+        return ClientPair(parameters, seed, retain=retain, wire=wire)
+
+
+ClientStorm.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None, derandomize=True)
+TestClientStorm = ClientStorm.TestCase
+
+
+def begun(**named):
+    pair = ClientPair(**named)
+    pair.start()
+    pair.run(2 * SECOND)
+    assert pair.client.state == machine.LIVE
+    return pair
+
+
+def test_a_calm_day_shows_every_event_once():
+    pair = begun()
+    pair.say(0, 5)
+    pair.publish(1, 7)
+    pair.run(2 * SECOND)
+    assert pair.shown[0].items == [("event", 1, at) for at in range(1, 6)]
+    assert pair.shown[1].keys == [7] and pair.settled == {7: ["sent"]}
+
+
+def test_a_cut_that_nobody_sees_is_found_and_caught_up_by_replay():
+    pair = begun()
+    pair.cut(seen=False)
+    pair.say(0, 3)
+    pair.publish(1, 7)
+    pair.run(60 * SECOND)
+    assert pair.behind() == {} and pair.shown[0].items == [("event", 1, at) for at in range(1, 4)] and pair.settled == {7: ["sent"]}
+
+
+def test_a_drained_gateway_is_left_without_a_gap_and_without_reconnecting_being_shown():
+    pair = begun()
+    first = len(pair.dials)
+    home = pair.links[1].gateway
+    pair.drain(home)
+    for _ in range(70):
+        pair.say(0)
+        pair.run(SECOND)
+    assert len(pair.dials) == first + 1 and pair.shown[0].items == [("event", 1, at) for at in range(1, 71)]
+    assert pair.client.state == machine.LIVE and pair.client.attempt == 0
+
+
+def test_a_lost_log_is_a_reset_and_the_new_one_goes_on():
+    pair = begun()
+    pair.say(0, 3)
+    pair.run(SECOND)
+    pair.new_epoch(0)
+    pair.say(0, 2)
+    pair.run(10 * SECOND)
+    assert pair.shown[0].items[:3] == [("event", 1, at) for at in (1, 2, 3)] and pair.shown[0].items[3][0] == "reset" and pair.behind() == {}
+
+
+def test_a_revoked_user_is_signed_out_and_stays_so():
+    pair = begun()
+    pair.revoke_user()
+    pair.run(100 * SECOND)
+    assert pair.client.state == machine.SIGNED_OUT and pair.client.next_deadline() is None
+
+
+@pytest.mark.parametrize("delay", [0, 30 * SECOND])
+def test_a_slow_user_interface_loses_nothing(delay):
+    pair = begun(parameters=Parameters(queue_cap=20))
+    pair.consumer_delay = delay
+    for _ in range(30):
+        pair.say(0, 4)
+        pair.run(SECOND)
+    pair.consumer_delay = 0
+    pair.run(pair.silence)
+    pair.say(0)
+    pair.run(pair.silence)
+    assert pair.behind() == {}
