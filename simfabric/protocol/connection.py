@@ -36,6 +36,7 @@ def settle(session: ClientState) -> None:
 
 
 def bootstrapped(session: ClientState, answer: inputs.Bootstrapped) -> None:
+    """The bootstrap call answered the lane that waits for it; an answer with another ticket is stale."""
     transports.call_worked(session)
     lane = session.lane_by_ticket(answer.ticket, machine.BOOTSTRAP)
     if lane is None:
@@ -50,6 +51,7 @@ def bootstrapped(session: ClientState, answer: inputs.Bootstrapped) -> None:
 
 
 def token_ready(session: ClientState, answer: inputs.TokenReady) -> None:
+    """The token call answered the lane that waits for it; an answer with another ticket is stale."""
     transports.call_worked(session)
     lane = session.lane_by_ticket(answer.ticket, machine.TOKEN)
     if lane is None:
@@ -61,6 +63,7 @@ def token_ready(session: ClientState, answer: inputs.TokenReady) -> None:
 
 
 def fetch_failed(session: ClientState, failure: inputs.FetchFailed) -> None:
+    """A call failed: a channel's fetch is retried, a stage of a lane fails, by the class of the status."""
     if failure.status:
         transports.call_worked(session)
     kind = codes.status_class(failure.status, failure.kind)
@@ -86,6 +89,7 @@ def fetch_failed(session: ClientState, failure: inputs.FetchFailed) -> None:
 
 
 def replayed(session: ClientState, page: inputs.ReplayReady) -> None:
+    """A page of a replay came for a channel that still waits for it."""
     transports.call_worked(session)
     channel = recovery.ticket_of(session, page.channel, page.ticket, EVENTS)
     if channel is not None:
@@ -93,6 +97,7 @@ def replayed(session: ClientState, page: inputs.ReplayReady) -> None:
 
 
 def snapshot_taken(session: ClientState, snapshot: inputs.SnapshotReady) -> None:
+    """A snapshot came for a channel that still waits for it."""
     transports.call_worked(session)
     channel = recovery.ticket_of(session, snapshot.channel, snapshot.ticket, STATE)
     if channel is not None:
@@ -100,6 +105,7 @@ def snapshot_taken(session: ClientState, snapshot: inputs.SnapshotReady) -> None
 
 
 def opened(session: ClientState, happened: inputs.TransportOpened) -> None:
+    """A transport is open: adopted by the lane that dialled it, closed when nobody waits for it any more (cases 43 and 44)."""
     lane = session.lane_by_dial(happened.generation)
     if lane is None:
         session.count("stale")
@@ -111,6 +117,7 @@ def opened(session: ClientState, happened: inputs.TransportOpened) -> None:
 
 
 def closed(session: ClientState, happened: inputs.TransportClosed) -> None:
+    """A transport closed, or could not be opened; that of an older generation changes nothing (case 43)."""
     lane = session.lane_by_dial(happened.generation)
     if lane is None:
         session.count("stale")
@@ -161,6 +168,7 @@ def heartbeat_timer(session: ClientState, lane: Lane) -> None:
 
 
 def probe_timer(session: ClientState, number: int) -> None:
+    """A probe had no answer in time: the connection is dead."""
     lane = session.lane_of(number)
     if lane is not None:
         _dead(session, lane)
