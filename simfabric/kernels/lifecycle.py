@@ -2,8 +2,8 @@
 
 A session keeps its state in an object, a population in columns; both read the same table and call the same rules.
 
-Leaves out: the reply to a subscribe as a frame of its own (a client counts as ready from its opening on), the time-out of a connect
-stage, the standby lane, signing out.
+Leaves out: the reply to a subscribe as a frame of its own (a client counts as ready, and as replaying, from its opening on), the standby
+lane.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def received(session: ClientState, happened: inputs.FrameReceived) -> None:
         if lane.pinged:  # Any byte will do for an answer.
             lane.heartbeat_at, lane.pinged = session.now + parameters.heartbeat_interval, False
     else:
-        lane.heartbeat_at = session.now + parameters.heartbeat_interval + parameters.heartbeat_timeout  # `rules.hb_deadline`, without the call.
+        lane.heartbeat_at = rules.hb_deadline(session.now, parameters.heartbeat_interval, parameters.heartbeat_timeout)
     session.disarm(timers.PROBE, lane.number)
     if happened.size > parameters.max_frame:
         session.effects.append(Fault("frame <= max_frame", value=happened.size))

@@ -291,7 +291,7 @@ def test_kills_amid_a_burst_lose_nothing_and_double_nothing(kind):
     async def script(at):
         for round_ in range(1, 6):
             at.publish(30)
-            await at.client.until(lambda: len(at.client.of("publication")) >= 30 * round_ - 15)  # noqa: B023 - awaited at once.
+            await at.client.until(lambda enough=30 * round_ - 15: len(at.client.of("publication")) >= enough)
             at.service.kill()
             await at.client.holds("connected", round_ + 1)
         await at.sees(150)

@@ -11,13 +11,15 @@ import pytest
 
 from simfabric.live.gateway import Gateway
 from simfabric.protocol import effects, inputs
+from simfabric.protocol.client import ClientSession
 from tests.live.worlds import CHANNELS, MS, HeapWorld, S, SimPyWorld, SocketWorld, new_backend
 from tests.protocol.plain_client import PlainClient
 
 FIRST, SECOND = CHANNELS
 
 
-CLIENTS = {"plain": PlainClient}  # Every client with the three calls is driven alike: name -> made from the parameters.
+# Every client with the three calls is driven alike: name -> made from the parameters.
+CLIENTS = {"plain": PlainClient, "session": lambda parameters: ClientSession(client=1, parameters=parameters)}
 each_client = pytest.mark.parametrize("client", CLIENTS)
 
 

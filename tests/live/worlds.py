@@ -5,6 +5,7 @@ jumps: it stands still until every frame and every call on the loopback has arri
 decides anything, and the three can be compared effect by effect.
 """
 
+import abc
 import asyncio
 import heapq
 
@@ -29,7 +30,7 @@ def new_backend(**changes):
     return Backend(CHANNELS, Parameters(**changes))
 
 
-class VirtualWorld:
+class VirtualWorld(abc.ABC):
     """The client and the gateway over links with one delay, in virtual time; who keeps the time is the subclass's."""
 
     def __init__(self, client, gateway, delay=0):
@@ -54,12 +55,13 @@ class VirtualWorld:
 
     # Who keeps the time.
 
+    @abc.abstractmethod
     def now(self):
-        raise NotImplementedError
+        """The clock of this driver [ns]."""
 
+    @abc.abstractmethod
     def later(self, work):
         """Do it after the link's delay."""
-        raise NotImplementedError
 
     # Verbs of a script.
 

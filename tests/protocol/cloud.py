@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import random
 from collections.abc import Callable
 
@@ -46,9 +47,9 @@ class Cloud(VirtualTime):
                     owners.append((deadline, lambda gateway=gateway, session=session: self.serve(gateway, session, session.handle_timers(self.now))))
         return owners
 
+    @abc.abstractmethod
     def tell(self, happened: inputs.ClientInput) -> None:
         """Something happened to the client."""
-        raise NotImplementedError
 
     def accept(self, gateway: Gateway, generation: int, kind: int) -> None:
         connection = len(self.links) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ class Shown:
         self.place = (epoch, sequence)
 
 
-class VirtualTime:
+class VirtualTime(abc.ABC):
     """A heap of calls, and sessions with deadlines: time jumps to the next of either."""
 
     def __init__(self) -> None:
@@ -137,6 +138,6 @@ class VirtualTime:
         """Let so much time pass."""
         self.drive(self.now + duration)
 
+    @abc.abstractmethod
     def timer_owners(self) -> list[tuple[int, Callable[[], None]]]:
         """Deadlines of the sessions, and what to call at them."""
-        raise NotImplementedError

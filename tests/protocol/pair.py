@@ -6,6 +6,7 @@ the log's events from the first cursor on, in order, once each, or an explicit r
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -31,9 +32,9 @@ class Pair(Cloud):
         self.consumer_delay = 0
         self.client = self.new_client(seed)
 
+    @abc.abstractmethod
     def new_client(self, seed: int) -> Any:
         """The client's half: anything with the three calls."""
-        raise NotImplementedError
 
     def timer_owners(self) -> list[tuple[int, Callable[[], None]]]:
         """Deadlines of the sessions, and what to call at them: the client first."""

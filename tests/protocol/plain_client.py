@@ -5,6 +5,7 @@ It shows what a gateway alone promises: where this client and the real one both 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from simfabric.protocol import frames, inputs, rules
@@ -58,7 +59,7 @@ class PlainClient:
     def handle(self, happened: inputs.ClientInput, now: int) -> list[ClientEffect]:
         self.effects = []
         self.now = now
-        method = getattr(self, f"on_{type(happened).__name__}", None)
+        method = getattr(self, "on_" + re.sub(r"(?<!^)(?=[A-Z])", "_", type(happened).__name__).lower(), None)  # ReplayReady -> on_replay_ready
         if method is not None:
             method(happened)
         return self.effects
@@ -98,20 +99,20 @@ class PlainClient:
         self.dead_at = NEVER
         self.dial_at = self.now + SECOND
 
-    def on_ConnectRequested(self, happened: inputs.ConnectRequested) -> None:  # noqa: N802 - named after the input
+    def on_connect_requested(self, happened: inputs.ConnectRequested) -> None:
         self.started = True
         self.dial()
 
-    def on_Bootstrapped(self, happened: inputs.Bootstrapped) -> None:  # noqa: N802
+    def on_bootstrapped(self, happened: inputs.Bootstrapped) -> None:
         if happened.ticket == self.stage:
             self.effects.append(FetchToken(happened.ticket))
 
-    def on_TokenReady(self, happened: inputs.TokenReady) -> None:  # noqa: N802
+    def on_token_ready(self, happened: inputs.TokenReady) -> None:
         if happened.ticket == self.stage:
             self.generation += 1
             self.effects.append(OpenTransport(self.generation, inputs.WEBSOCKET))
 
-    def on_TransportOpened(self, happened: inputs.TransportOpened) -> None:  # noqa: N802
+    def on_transport_opened(self, happened: inputs.TransportOpened) -> None:
         if happened.generation != self.generation:
             self.effects.append(Close(happened.generation, 4001))
             return
@@ -121,7 +122,7 @@ class PlainClient:
             self.subscribe(number, channel)
         self.resend()
 
-    def on_TransportClosed(self, happened: inputs.TransportClosed) -> None:  # noqa: N802
+    def on_transport_closed(self, happened: inputs.TransportClosed) -> None:
         if happened.generation == self.generation:
             self.lost()
 
@@ -132,7 +133,7 @@ class PlainClient:
     def send(self, frame: frames.Frame) -> None:
         self.effects.append(SendFrame(self.generation, frame))
 
-    def on_FetchFailed(self, happened: inputs.FetchFailed) -> None:  # noqa: N802
+    def on_fetch_failed(self, happened: inputs.FetchFailed) -> None:
         if happened.kind in (inputs.BOOTSTRAP, inputs.TOKEN):
             if happened.ticket == self.stage and not self.open:
                 self.lost()
@@ -142,7 +143,7 @@ class PlainClient:
             channel.ticket = 0
             channel.retry_at = self.now + SECOND
 
-    def on_PublishRequested(self, happened: inputs.PublishRequested) -> None:  # noqa: N802
+    def on_publish_requested(self, happened: inputs.PublishRequested) -> None:
         self.outbox[happened.client_message_id] = happened
         if self.open and self.resend_at == NEVER:
             self.say(happened)
@@ -157,11 +158,11 @@ class PlainClient:
 
     # ----------------------------------------------------------------------------------------------------------------------- channels
 
-    def on_SubscribeWanted(self, happened: inputs.SubscribeWanted) -> None:  # noqa: N802
+    def on_subscribe_wanted(self, happened: inputs.SubscribeWanted) -> None:
         channel = self.channels.setdefault(happened.channel, Channel())
         self.subscribe(happened.channel, channel)
 
-    def on_FrameReceived(self, happened: inputs.FrameReceived) -> None:  # noqa: N802
+    def on_frame_received(self, happened: inputs.FrameReceived) -> None:
         if happened.generation != self.generation:
             return
         self.dead_at = self.now + self.parameters.heartbeat_interval + self.parameters.heartbeat_timeout
@@ -240,7 +241,7 @@ class PlainClient:
         channel.ticket = self.ticket
         self.effects.append(FetchSnapshot(self.ticket, number))
 
-    def on_ReplayReady(self, page: inputs.ReplayReady) -> None:  # noqa: N802
+    def on_replay_ready(self, page: inputs.ReplayReady) -> None:
         channel = self.channels.get(page.channel)
         if channel is None or channel.ticket != page.ticket:
             return
@@ -259,7 +260,7 @@ class PlainClient:
             else:
                 self.snapshot(page.channel, channel)
 
-    def on_SnapshotReady(self, state: inputs.SnapshotReady) -> None:  # noqa: N802
+    def on_snapshot_ready(self, state: inputs.SnapshotReady) -> None:
         channel = self.channels.get(state.channel)
         if channel is None or channel.ticket != state.ticket:
             return

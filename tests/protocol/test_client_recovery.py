@@ -35,6 +35,17 @@ def test_case_1_another_epoch_drops_cursor_and_held_events_and_takes_a_snapshot(
     assert play.session.cursors == {0: (2, 8)}
 
 
+def test_case_1_a_reply_of_another_epoch_is_a_reset_even_if_it_says_recovered():
+    play = Play().live(0)
+    play.event(1)
+    play.close(1006)
+    play.reply(play.redial(), epoch=2, top=1, recovered=True)
+    assert play.state == "replaying"
+    play.snapshot(1, epoch=2)
+    play.show()
+    assert play.shown() == [1, (2, 1)]
+
+
 def test_case_1_an_event_of_another_epoch_on_a_live_connection_does_the_same():
     play = Play().live(0, top=10)
     play.event(1, epoch=2)

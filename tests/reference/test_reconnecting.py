@@ -68,6 +68,13 @@ def test_compiled_columns_leave_the_same_facts():
     assert all((plain.facts[name] == compiled.facts[name]).all() for name in plain.facts)
 
 
+@pytest.mark.parametrize("case", ["one storm", "a mixed fleet through two restarts", "clients that give up waiting, at an edge that never refuses"])
+def test_shorter_windows_leave_the_same_facts(case):
+    topology = topology_of(STORM, **CASES[case])
+    whole, short = run(topology), run(topology_of(STORM, **CASES[case], run__window="300us"))
+    assert all((whole.facts[name] == short.facts[name]).all() for name in whole.facts)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_client_does_what_its_process_does_to_the_nanosecond(case):
     topology = topology_of(STORM, **CASES[case])
