@@ -244,14 +244,16 @@ def told(book):
     """Who subscribes, read off the book: (channel, gateway, life) -> [(seat, cursor)], in order."""
     answer = {}
     for channel in range(len(book.channel_more)):
-        s = plain(subscriptions.next_slot)(channel, -1, book)
+        s, late = plain(subscriptions.next_slot)(channel, -1, book), []
         while s >= 0:
             gateway, start, size = (int(book.slots[s, column]) for column in (GATEWAY, START, SIZE))
             life = 0 if s < book.pool[SLOTS_FIRST] else int(book.late[s - book.pool[SLOTS_FIRST], INCARNATION_OF])
             assert (channel, gateway, life) not in answer, "two slots for one channel on one life of a gateway"
             answer[channel, gateway, life] = [(int(row[SEAT]), int(row[CURSOR])) for row in book.rows[start : start + size]]
             assert size == 0 or plain(subscriptions.find_slot)(channel, gateway, life, book) == s
+            late += [(gateway, life)] if s >= book.pool[SLOTS_FIRST] else []
             s = plain(subscriptions.next_slot)(channel, s, book)
+        assert late == sorted(late), "routers walk late slots by gateway and life, whoever came first"
     return {slot: rows for slot, rows in answer.items() if rows}
 
 

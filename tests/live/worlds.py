@@ -78,7 +78,7 @@ class VirtualWorld(abc.ABC):
         self.gateway.drain(retry_after, spread, deadline, self.now())
         self.rearm()
 
-    def rearm(self):
+    def rearm(self):  # noqa: B027 - most drivers look at every deadline anyway.
         """The script did something to the gateway."""
 
     # The client's effects.

@@ -110,7 +110,8 @@ class Reconnecting:
             share -= part.share
         way = self.delay[client] + self.topology.network.hop
         for lost_at, planned in self.losses:
-            yield self.env.timeout(lost_at + self.delay[client] - int(self.env.now))
+            noticed = 0 if planned else self.topology.clients.notice  # A gateway that closes by plan says so.
+            yield self.env.timeout(lost_at + noticed + self.delay[client] - int(self.env.now))
             self.note(client, "lost")
             broke_at = int(self.env.now)
             if self.env.now - ready_at >= config.stable_after:

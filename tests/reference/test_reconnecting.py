@@ -30,6 +30,8 @@ CASES = {
     "tokens that live for long": {"apis.token.ttl": "10min"},
     "refusals with advice": {"balancer.retry_after": "2s", "balancer.retry_spread": "60s"},
     "a planned restart": {"faults[0].kind": "restart_node"},
+    "a planned restart of clients that notice late": {"faults[0].kind": "restart_node", "clients.notice": "3s"},
+    "a crash that is noticed late": {"clients.notice": "3s"},
     "two storms, stable between": {"faults": TWICE, "balancer.handshake": "exponential(300ms)"},
     "two storms, never stable": {"faults": TWICE, "balancer.handshake": "exponential(300ms)", "clients.reconnect.stable_after": "10min"},
     "a mixed fleet": {
