@@ -114,7 +114,7 @@ class Fabric:
         self.gateways.hears(self.clients, floor)
         self.gateways.hears(self.balancer, hop)
         self.gateways.hears(self.replay, replay)
-        self.replay.hears(self.gateways, 2 * floor + replay)
+        self.replay.hears(self.gateways, min(2 * floor, topology.routing.store_delay + hop) + replay)
         if self.storage:
             self.storage.hears(self.gateways, store)
         if self.producers and self.brokers and self.consumers:

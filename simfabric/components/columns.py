@@ -18,6 +18,7 @@ from simfabric.chance import below, uniform
 from simfabric.kernels import draws, subscriptions
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.lifecycle import LONG_AGO
+from simfabric.kernels.log import NOT_ASKED
 from simfabric.kernels.state import (
     BREAKS_AT,
     CHANNEL,
@@ -133,9 +134,9 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
         channels=channels,
         members=members,
         resume_cursor=np.zeros(len(channels), np.int32),
-        resume_message=np.full(1, -1, np.int64) if len(channels) == 0 else np.zeros(len(channels), np.int64),
+        resume_upto=np.full(len(channels), NOT_ASKED, np.int32),
         held_first=np.zeros(len(channels), np.int32),
-        held_last=np.zeros(len(channels), np.int64),
+        held_run=np.zeros(len(channels), np.int32),
     )
 
 

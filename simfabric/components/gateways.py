@@ -22,7 +22,7 @@ from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.kernels import gateways as kernels
-from simfabric.kernels.frames import KIND_SHIFT, NEVER, PUBLISH
+from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER, PUBLISH
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
     AHEAD,
@@ -33,6 +33,7 @@ from simfabric.kernels.state import (
     BYTE_COST,
     CORES,
     DIES_AT,
+    GAP_WAIT,
     INCARNATION,
     KEY_DELIVERY,
     KEY_FRAME,
@@ -42,6 +43,7 @@ from simfabric.kernels.state import (
     KEY_SUBSCRIBE,
     LIMIT,
     NODE_COLUMNS,
+    NODE_SETTINGS,
     OPEN,
     PAUSE_AT,
     SHARED,
@@ -65,7 +67,7 @@ def nodes_of(world: World) -> Nodes:
     topology = world.topology
     config, network = topology.gateways, topology.network
     count, cores = config.count, config.count * config.cores
-    settings = np.zeros(12, np.int64)
+    settings = np.zeros(NODE_SETTINGS, np.int64)
     settings[CORES] = config.cores
     settings[SHARED] = config.dispatch == "shared"
     settings[UP_DELAY] = (network.storage_hop or network.hop) if topology.storage.enabled else 0
@@ -78,6 +80,7 @@ def nodes_of(world: World) -> Nodes:
     settings[ASK_ROWS] = topology.replay.servers
     settings[AHEAD] = 64 if world.by_numba else 0  # Frames whose memory is touched ahead together.
     settings[BYTE_COST] = round(config.work.byte_out * (1 << 20))
+    settings[GAP_WAIT] = topology.clients.gap_wait
     keys = np.zeros(6, np.int64)
     names = {
         KEY_HANDSHAKE: "handshake", KEY_SUBSCRIBE: "subscribe", KEY_FRAME: "frame_in", KEY_DELIVERY: "delivery", KEY_PAUSE_EVERY: "pause_every",
@@ -221,7 +224,8 @@ class Gateways(Component):
 
     def _only_traffic(self, frames: Array, count: int) -> bool:
         """Whether no frame changes who is subscribed where."""
-        return bool((frames[:count, 1] >> KIND_SHIFT >= PUBLISH).all())
+        kind = frames[:count, 1] >> KIND_SHIFT
+        return bool(((kind == PUBLISH) | (kind == DELIVER)).all())
 
     def _cuts(self, count: int) -> list[int]:
         """Where to cut the frames so that workers get about as many, and no gateway is shared."""

@@ -5,13 +5,19 @@ from __future__ import annotations
 from simfabric.chance import GOLDEN, mixed
 from simfabric.compiling import MASK, to_word
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.log import NOT_ASKED, is_asked, message_at, upto_of
 from simfabric.kernels.state import (
+    ASK_DELAY,
+    ASK_ROWS,
     BREAKS_AT,
     CURSOR,
     DELAY,
     DELAY_SUM,
     EXPIRED,
     FILLS,
+    GAP_WAIT,
+    INCARNATION,
+    LIFE,
     LOW,
     PREVIOUS,
     PUBLISHED_AT,
@@ -23,23 +29,33 @@ from simfabric.kernels.state import (
     STAGE_CATCH_UP,
     STAGE_RECOVERY,
     START,
+    WARMUP,
     WIDE,
     Book,
     Crowd,
     Log,
+    Nodes,
+    Outs,
     Tally,
 )  # fmt: skip
 from simfabric.kernels.subscriptions import find_slot, subscription_of
 
+MOST_HELD = 65535  # Length of a run that a column can tell.
 
-def hold(seat: int, channel: int, message: int, sequence: int, crowd: Crowd) -> None:
-    """Keep a live message until the log has filled what lies before it. Only an unbroken run is held; a hole in it will show as a gap."""
+
+def hold(seat: int, channel: int, sequence: int, crowd: Crowd) -> None:
+    """Keep a live message until the log has filled what lies before it: an unbroken run, and how far beyond it the newest one is."""
     i = subscription_of(seat, channel, crowd)
     if crowd.held_first[i] == 0:
         crowd.held_first[i] = sequence
-        crowd.held_last[i] = message * WIDE + sequence
-    elif sequence == (crowd.held_last[i] & LOW) + 1:
-        crowd.held_last[i] = message * WIDE + sequence
+        crowd.held_run[i] = 1
+        return
+    length = crowd.held_run[i] & MOST_HELD
+    beyond = sequence - (crowd.held_first[i] + length - 1)
+    if beyond == 1 and crowd.held_run[i] == length and length < MOST_HELD:
+        crowd.held_run[i] = length + 1
+    elif beyond > crowd.held_run[i] >> 16:
+        crowd.held_run[i] = min(beyond, 32767) << 16 | length
 
 
 def row_of(seat: int, slot: int, book: Book) -> int:
@@ -61,22 +77,30 @@ def leave_trail(message: int, seat: int, arrives: int, tally: Tally) -> None:
 
 
 def release(
-    i: int, seat: int, channel: int, arrives: int, gateway: int, incarnation: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally
-) -> int:
-    """Deliver the range with which the log answered, then the held run if it follows without a hole. Returns the messages delivered."""
+    i: int, seat: int, upto: int, arrives: int, gateway: int, incarnation: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
+) -> int:  # fmt: skip
+    """Deliver the range with which the log answered, then the held run if it follows without a hole. Returns the messages delivered.
+
+    What was held behind a hole is asked of the log again after `gap_wait`.
+    """
+    crowd.resume_upto[i] = NOT_ASKED
+    channel = crowd.channels[i]
     slot = find_slot(channel, gateway, incarnation, book)
     r = row_of(seat, slot, book) if slot >= 0 else -1
     if r < 0 or book.rows[r, CURSOR] >= 0:
         return 0
     base = log.base[0]
     cursor = -(book.rows[r, CURSOR] + 1)
-    last = crowd.resume_message[i] // WIDE
-    upto = crowd.resume_message[i] & LOW
-    if crowd.held_first[i] > 0 and crowd.held_first[i] <= max(upto, cursor) + 1 and (crowd.held_last[i] & LOW) > upto:
-        last = crowd.held_last[i] // WIDE
-        upto = crowd.held_last[i] & LOW
+    upto = max(upto, cursor)
+    held = crowd.held_first[i] + (crowd.held_run[i] & MOST_HELD) - 1
+    newest = held + (crowd.held_run[i] >> 16)
+    if crowd.held_first[i] == 0:
+        newest = 0
+    elif crowd.held_first[i] <= upto + 1:
+        upto = max(upto, held)
     crowd.held_first[i] = 0
-    book.rows[r, CURSOR] = max(upto, cursor)
+    book.rows[r, CURSOR] = upto
+    last = message_at(channel, upto, log)
     delivered = 0
     while last >= base and log.rows[last - base, SEQUENCE] > cursor:
         name = mixed((to_word(last) * GOLDEN) & MASK)
@@ -85,31 +109,89 @@ def release(
             leave_trail(last, seat, arrives, tally)
         delay = arrives - log.rows[last - base, PUBLISHED_AT]
         tally.counters[DELAY_SUM] += delay
-        if log.rows[last - base, PUBLISHED_AT] >= warmup:
+        if log.rows[last - base, PUBLISHED_AT] >= nodes.settings[WARMUP]:
             tally.stages[STAGE_CATCH_UP, bin_of(delay)] += 1
         delivered += 1
         last = log.rows[last - base, PREVIOUS]
     tally.counters[REPLAYED_COUNT] += delivered
-    tally.counters[EXPIRED] += max(upto, cursor) - cursor - delivered
+    tally.counters[EXPIRED] += upto - cursor - delivered
+    if newest > upto:
+        book.rows[r, CURSOR] = -(upto + 1)
+        ask_for_gap(seat, gateway, channel, upto, arrives, nodes, crowd, outs)
     return delivered
 
 
-def caught_up(at: int, gateway: int, incarnation: int, seat: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally) -> None:
-    """The log answered a client that came back: all its channels go live again, unless the connection breaks before the answer arrives."""
+def ask_for_gap(seat: int, gateway: int, channel: int, cursor: int, noticed_at: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
+    """A client has a sequence that does not follow its cursor: if nothing comes for `gap_wait`, it asks the log for the range between."""
+    n = outs.sent[2]
+    outs.sent[2] = n + 1
+    outs.ask[n, 0] = noticed_at + nodes.settings[GAP_WAIT] + crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
+    outs.ask[n, 1] = (10 << 56) | ((channel & 16777215) << 32) | seat
+    outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
+    outs.ask[n, 3] = (gateway * LIFE + nodes.state[gateway, INCARNATION]) * WIDE + seat
+    outs.ask[n, 4] = channel * WIDE + cursor
+
+
+def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
+    """The log said where the channels of a client stand: so it is told. Those that lack nothing go live; for the others it asks the log.
+
+    The log is read when the routes are visible, so that nothing falls between what it says and what is live.
+    """
+    incarnation = nodes.state[gateway, INCARNATION]
+    seat = item & LOW
     arrives = at + crowd.link[seat, DELAY]
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
+    behind = 0
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
-        release(i, seat, crowd.channels[i], arrives, gateway, incarnation, warmup, book, crowd, log, tally)
-    tally.counters[RECOVERED] += 1
-    tally.stages[STAGE_RECOVERY, bin_of(arrives - crowd.broke_at[seat])] += 1
+        if upto_of(crowd.resume_upto[i]) <= crowd.resume_cursor[i]:
+            release(i, seat, crowd.resume_cursor[i], arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+        else:
+            behind += 1
+    n = outs.sent[1]
+    outs.sent[1] = n + 1
+    outs.down[n, 0] = arrives
+    outs.down[n, 1] = (19 << 56) | seat
+    outs.down[n, 2] = min(behind, 1)
+    outs.down[n, 3] = seat
+    outs.down[n, 4] = item // WIDE
+    if behind == 0:
+        recovered(seat, arrives, crowd, tally)
+        return
+    n = outs.sent[2]
+    outs.sent[2] = n + 1
+    outs.ask[n, 0] = arrives + crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
+    outs.ask[n, 1] = (8 << 56) | seat
+    outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
+    outs.ask[n, 3] = item
+    outs.ask[n, 4] = behind
 
 
-def filled(at: int, gateway: int, incarnation: int, seat: int, channel: int, warmup: int, book: Book, crowd: Crowd, log: Log, tally: Tally) -> None:
+def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
+    """The log answered a client that came back: its channels go live again, unless the connection breaks before the answer arrives."""
+    seat = item & LOW
+    arrives = at + crowd.link[seat, DELAY]
+    if arrives >= crowd.link[seat, BREAKS_AT]:
+        return
+    incarnation = nodes.state[gateway, INCARNATION]
+    for i in range(crowd.start[seat], crowd.start[seat + 1]):
+        if is_asked(crowd.resume_upto[i]):
+            release(i, seat, upto_of(crowd.resume_upto[i]), arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+    recovered(seat, arrives, crowd, tally)
+
+
+def filled(at: int, gateway: int, item: int, channel: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """The log answered for one gap."""
+    seat = item & LOW
     arrives = at + crowd.link[seat, DELAY]
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     i = subscription_of(seat, channel, crowd)
-    release(i, seat, channel, arrives, gateway, incarnation, warmup, book, crowd, log, tally)
+    release(i, seat, crowd.resume_upto[i], arrives, gateway, nodes.state[gateway, INCARNATION], nodes, book, crowd, log, outs, tally)
     tally.counters[FILLS] += 1
+
+
+def recovered(seat: int, arrives: int, crowd: Crowd, tally: Tally) -> None:
+    """A client that came back has everything that it missed."""
+    tally.counters[RECOVERED] += 1
+    tally.stages[STAGE_RECOVERY, bin_of(arrives - crowd.broke_at[seat])] += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.lifecycle import TOKEN_MARGIN, TOKEN_TTL, Fleet, ended, input_of, opened, taken, wait
+from simfabric.kernels.lifecycle import TOKEN_MARGIN, TOKEN_TTL, Fleet, advice, ended, input_of, opened, ready, taken, wait
 from simfabric.kernels.state import (
     CHANNEL,
     DELAY,
@@ -24,7 +24,7 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.protocol.machine import BOOT_OK, IDLE, OFFLINE, OPENED, RETRY, START, SUBS_BEHIND, TOKEN, TOKEN_OK
+from simfabric.protocol.machine import BOOT_OK, IDLE, OFFLINE, OPENED, RETRY, START, TOKEN, TOKEN_OK
 from simfabric.protocol.rules import token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
@@ -60,13 +60,15 @@ def live(
             write(up, sent, 0, at + crowd.link[seat, DELAY], (13 << 56) | frames[f, 3], life // LIFE, frames[f, 3], life)
         elif kind == 5:
             taken(seat, OPENED, table, effects, crowd)
-            taken(seat, SUBS_BEHIND, table, effects, crowd)
             crowd.belief[seat] = extra
             crowd.cookie[seat] = extra // LIFE
-            opened(seat, at, crowd, fleet)
+            opened(seat, crowd, fleet)
             tally.counters[OPENINGS] += 1
             tally.stages[STAGE_CONNECT, bin_of(at - crowd.broke_at[seat])] += 1
             write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, extra // LIFE, seat, extra)
+        elif kind == 19:
+            if crowd.belief[seat] == extra:
+                ready(seat, at, frames[f, 2] == 1, table, effects, crowd)
         elif kind == 3:
             given = START if crowd.state[seat] == IDLE else RETRY
             taken(seat, given, table, effects, crowd)
@@ -91,12 +93,14 @@ def live(
                 tally.counters[REFUSALS] += 1
                 if crowd.state[seat] == TOKEN:  # Without a token, the next attempt asks again.
                     crowd.asked_at[seat] = -settings[TOKEN_TTL]
-            given = input_of(seat, kind == 2 and frames[f, 2] == PLANNED, crowd, settings, fleet)
+            planned = kind == 2 and frames[f, 2] == PLANNED
+            after, spread = advice(planned, kind == 6 and extra == ADVISED, crowd.state[seat], settings)
+            given = input_of(seat, planned, crowd, settings, fleet)
             mask = taken(seat, given, table, effects, crowd)
             if crowd.state[seat] == OFFLINE and crowd.banner[seat] == 0:
                 crowd.banner[seat] = 1
                 tally.counters[OFFLINES] += 1
-            delay = wait(seat, at, mask, kind == 6 and extra == ADVISED, factor, jitter, settings, keys, crowd, fleet)
+            delay = wait(seat, at, mask, after, spread, factor, jitter, settings, keys, crowd, fleet)
             if delay < 0:
                 tally.counters[GIVEN_UP] += 1
             else:

@@ -9,13 +9,11 @@ from typing import Any
 
 from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, inlined, to_word
-from simfabric.kernels.catching_up import hold, leave_trail
+from simfabric.kernels.catching_up import ask_for_gap, hold, leave_trail
 from simfabric.kernels.cores import take_up, worked
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.state import (
-    ASK_DELAY,
-    ASK_ROWS,
     BREAKS_AT,
     BUFFER,
     BYTE_COST,
@@ -30,10 +28,8 @@ from simfabric.kernels.state import (
     FRAMES,
     GAPPED,
     HELD,
-    INCARNATION,
     KEY_DELIVERY,
     KEY_FRAME,
-    LIFE,
     LINK_FREE_AT,
     LIVE,
     OVERFLOWN,
@@ -45,7 +41,6 @@ from simfabric.kernels.state import (
     SHARED,
     SIZE,
     START,
-    WIDE,
     WORK,
     Book,
     Crowd,
@@ -116,15 +111,15 @@ def fan_out(
             if trailing:
                 leave_trail(message, seat, arrives, tally)
             mark = (mark + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
+        elif sequence <= max(cursor, -(cursor + 1)):
+            tally.counters[DUPLICATE] += 1
         elif cursor < 0:
             tally.counters[HELD] += 1
-            hold(seat, log.rows[row, CHANNEL], message, sequence, crowd)
-        elif sequence <= cursor:
-            tally.counters[DUPLICATE] += 1
+            hold(seat, log.rows[row, CHANNEL], sequence, crowd)
         else:
             tally.counters[GAPPED] += 1
             book.rows[r, CURSOR] = -(cursor + 1)
-            hold(seat, log.rows[row, CHANNEL], message, sequence, crowd)
+            hold(seat, log.rows[row, CHANNEL], sequence, crowd)
             ask_for_gap(seat, gateway, log.rows[row, CHANNEL], cursor, arrives, nodes, crowd, outs)
     tally.digest[0] = mark
     tally.counters[LIVE] += live
@@ -136,17 +131,6 @@ def fan_out(
     nodes.busy[gateway] += given
     nodes.state[gateway, FRAMES] = turn
     tally.counters[WORK] += given
-
-
-def ask_for_gap(seat: int, gateway: int, channel: int, cursor: int, noticed_at: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
-    """A client saw a sequence that does not follow its cursor: it asks the log for the range between."""
-    n = outs.sent[2]
-    outs.sent[2] = n + 1
-    outs.ask[n, 0] = noticed_at + crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
-    outs.ask[n, 1] = (10 << 56) | ((channel & 16777215) << 32) | seat
-    outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
-    outs.ask[n, 3] = (gateway * LIFE + nodes.state[gateway, INCARNATION]) * WIDE + seat
-    outs.ask[n, 4] = channel * WIDE + cursor
 
 
 def warm(frames: Any, first: int, last: int, book: Book, crowd: Crowd) -> int:

@@ -21,8 +21,8 @@ HANDSHAKE = 4  # the balancer hands a dial to a gateway: extra = incarnation
 OPENED = 5  # a gateway answers a client: extra = gateway and incarnation, packed
 REFUSED = 6  # a dial ended without a connection: extra = reason
 SUBSCRIBE = 7  # a client asks for all its channels: extra = incarnation
-RESUME = 8  # a client asks the log for all that it missed: extra = gateway and incarnation
-REPLAYED = 9  # the answer to RESUME: the upper ends stand in the away table
+RESUME = 8  # a client asks the log for all channels in which it is behind
+REPLAYED = 9  # the answer to RESUME: the upper ends stand among the client's subscriptions
 GAP = 10  # a client asks the log for one channel: item = client, extra = channel and cursor, packed
 FILLED = 11  # the answer to GAP: extra = channel and last message, packed
 PUBLICATION = 12  # a user presses enter: item = message
@@ -30,6 +30,9 @@ PUBLISH = 13  # the same on its way through the fabric
 DELIVER = 14  # a message for one gateway: extra = slot, or -1 when the gateway must look it up
 ASK = 15  # a client asks for a token: extra = number of the request
 TOKEN = 16  # the answer to ASK
+READ = 17  # a gateway asks the log where the channels of a client stand, as soon as their routes are visible
+TOPS = 18  # the answer to READ
+SUBSCRIBED = 19  # a gateway tells a client where its channels stand: row = 1 if it is behind in any, extra = gateway and incarnation
 
 KIND_SHIFT = 56
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from simfabric.chance import draw, word
 from simfabric.compiling import inlined
-from simfabric.kernels.catching_up import caught_up, filled
+from simfabric.kernels.catching_up import caught_up, filled, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
@@ -91,10 +91,12 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
         elif kind == 7:
             subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
         elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == gateway * LIFE + nodes.state[gateway, INCARNATION]:
-            if kind == 9:
-                caught_up(at, gateway, nodes.state[gateway, INCARNATION], frames[f, 3] & LOW, nodes.settings[WARMUP], book, crowd, log, tally)
+            if kind == 18:
+                told(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
+            elif kind == 9:
+                caught_up(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
             else:
-                filled(at, gateway, nodes.state[gateway, INCARNATION], frames[f, 3] & LOW, frames[f, 4], nodes.settings[WARMUP], book, crowd, log, tally)
+                filled(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
     return count
 
 
@@ -123,10 +125,11 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
             outs.sent[3] = 1
             return False
         return bool(outs.sent[2] < len(outs.ask))
-    if (kind == 9 or kind == 11) and len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
+    if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
         outs.sent[3] = 2  # A client catches up with no more than the log holds.
         return False
-    return True
+    seat = item & LOW  # It may have to ask again for each of its channels.
+    return bool(outs.sent[1] < len(outs.down) and outs.sent[2] + crowd.start[seat + 1] - crowd.start[seat] < len(outs.ask))
 
 
 @inlined
@@ -221,7 +224,7 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
 
 
 def subscribe(at: int, gateway: int, seat: int, life: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
-    """A client names its channels: from now on it gets what is live, holds it, and asks the log for what it missed."""
+    """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand."""
     incarnation = nodes.state[gateway, INCARNATION]
     if nodes.state[gateway, ALIVE] == 0 or life != gateway * LIFE + incarnation:
         return
@@ -236,8 +239,8 @@ def subscribe(at: int, gateway: int, seat: int, life: int, nodes: Nodes, book: B
     crowd.subscribed[seat] = 1
     n = outs.sent[2]
     outs.sent[2] = n + 1
-    outs.ask[n, 0] = now + 2 * crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
-    outs.ask[n, 1] = (8 << 56) | seat
+    outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]
+    outs.ask[n, 1] = (17 << 56) | seat
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = life * WIDE + seat
     outs.ask[n, 4] = 0

@@ -2,8 +2,8 @@
 
 A session keeps its state in an object, a population in columns; both read the same table and call the same rules.
 
-Leaves out: the reply to a subscribe as a frame of its own (a client counts as ready, and as replaying, from its opening on), the standby
-lane.
+Leaves out: the end of catching up (a client stays `replaying` until its connection ends; the ready states are alike in all that follows), the
+standby lane.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from simfabric.chance import uniform
 from simfabric.kernels.state import Crowd
-from simfabric.protocol.machine import ARM_ADVISED, ARM_RETRY, ARM_SLOW, AWAY, COUNT_ATTEMPT, FAIL, TERMINAL
+from simfabric.protocol.machine import ARM_ADVISED, ARM_RETRY, ARM_SLOW, AWAY, COUNT_ATTEMPT, DIALING, FAIL, REPLAYING, SUBS_BEHIND, SUBS_OK, SYNCING, TERMINAL
 from simfabric.protocol.profiles import wait as wait_of_profile
 from simfabric.protocol.rules import attempt_after, away_delay, backoff, backoff_jitter_first, fail_input, offline_delay, retry_delay
 
@@ -22,6 +22,7 @@ LIFECYCLE = 12
 BACKOFFS, OFFLINES_DRAWN, AWAYS = 0, 1, 2  # Columns of `crowd.drawn`, and of the keys.
 KIND, PROFILE_FIRST, PROFILE_CAP, EXTRA_WAIT, LATE, MOST_DIALS, RESETS, SCHEDULE_FROM, SCHEDULE_TO = range(9)  # Columns of `fleet.numbers`.
 FACTOR, CENTRE, JITTER = 0, 1, 2  # Columns of `fleet.shares`.
+NOT_READY = 1 << 60  # `ready_at` of a connection that has not got so far.
 LONG_AGO = -(1 << 60)  # When the clients got ready that are connected as the run begins.
 
 
@@ -34,16 +35,22 @@ class Fleet(NamedTuple):
     schedules: Any  # int64[..]: the schedules of all profiles, one after the other [ns].
 
 
-def opened(seat: int, at: int, crowd: Crowd, fleet: Fleet) -> None:
-    """A connection is ready. Most clients forget at once how often they failed; the protocol's own waits until it is stable."""
-    crowd.ready_at[seat] = at
-    crowd.banner[seat] = 0
+def opened(seat: int, crowd: Crowd, fleet: Fleet) -> None:
+    """A connection is open. Most clients forget at once how often they failed; the protocol's own waits until it has been ready for long."""
+    crowd.ready_at[seat] = NOT_READY
     if fleet.numbers[fleet.profile[seat], RESETS] == 1:
         crowd.attempt[seat] = 0
 
 
+def ready(seat: int, at: int, behind: bool, table: Any, effects: Any, crowd: Crowd) -> None:
+    """The client has been told where its channels stand."""
+    taken(seat, SUBS_BEHIND if behind else SUBS_OK, table, effects, crowd)
+    crowd.ready_at[seat] = at
+    crowd.banner[seat] = 0
+
+
 def ended(seat: int, at: int, crowd: Crowd, settings: Any) -> None:
-    """A ready connection ended: its attempts are forgotten if it was ready for long enough."""
+    """A connection ended: its attempts are forgotten if it was ready for long enough."""
     crowd.attempt[seat] = attempt_after(crowd.attempt[seat], at - crowd.ready_at[seat], settings[STABLE_AFTER])
 
 
@@ -51,7 +58,7 @@ def input_of(seat: int, planned: bool, crowd: Crowd, settings: Any, fleet: Fleet
     """The end of a connection, or of an attempt, as an input of the table. Only the protocol's own clients hear a plan, or show a banner."""
     profile = fleet.profile[seat]
     if profile == 0:
-        return AWAY if planned else fail_input(crowd.attempt[seat], settings[LIMIT])
+        return AWAY if planned and crowd.state[seat] >= REPLAYING and crowd.state[seat] <= SYNCING else fail_input(crowd.attempt[seat], settings[LIMIT])
     most = fleet.numbers[profile, MOST_DIALS]
     return TERMINAL if 0 <= most <= crowd.attempt[seat] else FAIL
 
@@ -63,12 +70,21 @@ def taken(seat: int, given: int, table: Any, effects: Any, crowd: Crowd) -> int:
     return int(effects[state, given])
 
 
+def advice(planned: bool, advised: bool, state: int, settings: Any) -> tuple[int, int]:
+    """What came with the end: the least delay of the next dial, -1 = none, and over how much longer it is to be spread. HTTP knows no spread."""
+    if planned:
+        return settings[AWAY_AFTER], settings[AWAY_SPREAD]
+    if advised:
+        return settings[BUSY_AFTER], settings[BUSY_SPREAD] if state == DIALING else 0
+    return -1, 0
+
+
 def wait(
-    seat: int, at: int, mask: int, overloaded: bool, factor: float, jitter: float, settings: Any, keys: Any, crowd: Crowd, fleet: Fleet
+    seat: int, at: int, mask: int, after: int, spread: int, factor: float, jitter: float, settings: Any, keys: Any, crowd: Crowd, fleet: Fleet
 ) -> int:  # fmt: skip
     """How long until the next dial, by the effects of what ended: backoff, slow retry, or as advised; -1 = no dial follows.
 
-    `overloaded`: the refusal came with advice.
+    `after`, `spread`: see `advice`.
     """
     client = crowd.client[seat]
     profile = fleet.profile[seat]
@@ -88,7 +104,7 @@ def wait(
     if mask & ARM_ADVISED:
         u = uniform(keys[AWAYS], client, crowd.drawn[seat, AWAYS])
         crowd.drawn[seat, AWAYS] += 1
-        return away_delay(settings[AWAY_AFTER], settings[AWAY_SPREAD], settings[AWAY_AFTER], settings[AWAY_SPREAD], u)
+        return away_delay(after, spread, after, spread, u)
     delay = 0
     if mask & ARM_RETRY:
         u = uniform(keys[BACKOFFS], client, crowd.drawn[seat, BACKOFFS])
@@ -103,8 +119,8 @@ def wait(
         delay = offline_delay(settings[OFFLINE_RETRY], jitter, u)
     if mask & COUNT_ATTEMPT:
         crowd.attempt[seat] += 1
-    if overloaded and settings[BUSY_AFTER] >= 0:
+    if after >= 0:
         u = uniform(keys[AWAYS], client, crowd.drawn[seat, AWAYS])
         crowd.drawn[seat, AWAYS] += 1
-        delay = retry_delay(delay, settings[BUSY_AFTER], settings[BUSY_SPREAD], u)
+        delay = retry_delay(delay, after, spread, u)
     return delay

@@ -8,6 +8,23 @@ from simfabric.chance import draw, word
 from simfabric.kernels.state import APPENDED_AT, CHANNEL, FATE, LIFE, LOGGED, LOW, PREVIOUS, SEQUENCE, WIDE, Crowd, Log
 from simfabric.kernels.subscriptions import subscription_of
 
+NOT_ASKED = -1  # In `crowd.resume_upto`: of this channel nothing is asked.
+
+
+def asked(upto: int) -> int:
+    """A channel that is among those of a RESUME, and up to where the log answers; a GAP's stands there as it is. See `crowd.resume_upto`."""
+    return -2 - upto
+
+
+def is_asked(mark: int) -> bool:
+    """Whether the channel is among those of a RESUME."""
+    return mark < NOT_ASKED
+
+
+def upto_of(mark: int) -> int:
+    """Up to where the log answers, for a channel among those of a RESUME."""
+    return -2 - mark
+
 
 def append(message: int, at: int, log: Log) -> None:
     """The log takes a message in: it gets the next sequence of its channel."""
@@ -32,6 +49,22 @@ def head_at(channel: int, time: int, log: Log) -> int:
     return int((message if message >= base else -1) * WIDE + sequence)
 
 
+def message_at(channel: int, sequence: int, log: Log) -> int:
+    """The message with this sequence of a channel, -1 if it is not kept: along the chain, from its head."""
+    base = log.base[0]
+    message = log.head_message[channel]
+    at = log.head_sequence[channel]
+    while message >= base and at > sequence:
+        at -= 1
+        message = log.rows[message - base, PREVIOUS]
+    return int(message) if message >= base else -1
+
+
+def top_at(channel: int, time: int, log: Log) -> int:
+    """The last sequence of a channel that stood in the log before `time`."""
+    return head_at(channel, time, log) & LOW
+
+
 def answer(
     frames: Any,
     begin: int,
@@ -47,7 +80,8 @@ def answer(
     out: Any,
     counters: Any,
 ) -> int:
-    """The replay service: RESUME asks for all channels of a client, GAP for one. Each server is first come, first served.
+    """The log answers: READ asks where the channels of a client stand, which costs nothing; the replay service answers RESUME for all channels in
+    which a client is behind, and GAP for one. Each of its servers is first come, first served.
 
     An answer reaches up to the message that stood in the log when the request came; what came later, the client holds from its live stream.
 
@@ -60,36 +94,38 @@ def answer(
         server = frames[f, 2]
         item = frames[f, 3]
         seat = item & LOW
-        begins = max(at, free_at[server])
         work = 0
         sent = 0
-        if kind == 8:
+        extra = frames[f, 4]
+        if kind == 17:
             for i in range(crowd.start[seat], crowd.start[seat + 1]):
-                c = crowd.channels[i]
-                last = head_at(c, at, log)
-                crowd.resume_message[i] = last
-                missed = (last & LOW) - crowd.resume_cursor[i]
-                if missed > 0:
-                    work += draw(request, word(keys[0], seat, at + i))
-                    sent += missed
+                crowd.resume_upto[i] = asked(top_at(crowd.channels[i], at, log))
+            answer_kind = 18
+        elif kind == 8:
+            for i in range(crowd.start[seat], crowd.start[seat + 1]):
+                if is_asked(crowd.resume_upto[i]):
+                    upto = top_at(crowd.channels[i], at, log)
+                    crowd.resume_upto[i] = asked(upto)
+                    work += draw(request, word(keys[0], crowd.client[seat], at + crowd.channels[i]))
+                    sent += upto - crowd.resume_cursor[i]
                     counters[1] += 1
             answer_kind = 9
-            extra = frames[f, 4]
         else:
             c = frames[f, 4] // WIDE
-            cursor = frames[f, 4] & LOW
-            last = head_at(c, at, log)
-            crowd.resume_message[subscription_of(seat, c, crowd)] = last
-            work += draw(request, word(keys[0], seat, at + c))
-            sent = (last & LOW) - cursor
+            upto = top_at(c, at, log)
+            crowd.resume_upto[subscription_of(seat, c, crowd)] = upto
+            work += draw(request, word(keys[0], crowd.client[seat], at + c))
+            sent = upto - (frames[f, 4] & LOW)
             counters[1] += 1
             answer_kind = 11
             extra = c
-        work += draw(per_message, word(keys[1], seat, at)) * sent
-        done = begins + work
-        free_at[server] = done
-        busy[server] += work
-        counters[0] += 1
+        done = at
+        if kind != 17:
+            work += draw(per_message, word(keys[1], crowd.client[seat], at)) * sent
+            done = max(at, free_at[server]) + work
+            free_at[server] = done
+            busy[server] += work
+            counters[0] += 1
         counters[2] += sent
         counters[3] += 1
         counters[4] = (counters[4] + at) & 4611686018427387903

@@ -32,9 +32,9 @@ class Crowd(NamedTuple):
     channels: Any  # int32[subscriptions]: the channel of each.
     members: Any  # int32[channels]: subscribers of each channel, connected or not.
     resume_cursor: Any  # int32[subscriptions]: the cursor with which an absent client will resume.
-    resume_message: Any  # int64[subscriptions]: the last message of the channel when the log was asked, and its sequence; see `log.head_at`.
+    resume_upto: Any  # int32[subscriptions]: up to which sequence the log answers what was asked; see kernels/catching_up.py.
     held_first: Any  # int32[subscriptions]: first sequence of the live messages held while catching up, 0 = none.
-    held_last: Any  # int64[subscriptions]: the last message of that unbroken run.
+    held_run: Any  # int32[subscriptions]: length of the unbroken run from there, and by how much the newest sequence lies behind its end << 16.
 
 
 # Columns of a slot, of a late slot, and of the pool's counters: see kernels/subscriptions.py.
@@ -75,7 +75,8 @@ class Log(NamedTuple):
 ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES = range(7)  # Columns of a node.
 NODE_COLUMNS = 8
 # Settings of the gateways.
-CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD = range(12)
+CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT = range(13)
+NODE_SETTINGS = 16
 KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH = range(6)
 PAUSE_AT, PAUSE_NUMBER, PAUSE_UNTIL = 0, 1, 2  # Columns of a core's pauses.
 
@@ -83,7 +84,7 @@ PAUSE_AT, PAUSE_NUMBER, PAUSE_UNTIL = 0, 1, 2  # Columns of a core's pauses.
 class Nodes(NamedTuple):
     """The gateways and their cores."""
 
-    settings: Any  # int64[12]
+    settings: Any  # int64[NODE_SETTINGS]
     keys: Any  # int64[6]: keys of chance.
     state: Any  # int64[gateways, 8]
     free_at: Any  # int64[gateways * cores]: when a core is next idle [ns].

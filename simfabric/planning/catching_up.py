@@ -1,7 +1,7 @@
 """Catching up: what clients that dial after the start of the run ask the replay service for.
 
-Each asks once, when it has subscribed, for all that was published to its channels before: a request's work for every channel that had
-something, and more for every message.
+Each is told where its channels stand when it subscribes, and asks once for all in which it is behind: a request's work for every such channel,
+and more for every message.
 
 Leaves out: catching up after a fault, and after a gap.
 """
@@ -49,5 +49,6 @@ def catching_up(topology: Topology, members: Membership, flows: Sequence[Flow]) 
             shares = weights_of(topology, source, members, (ranks, np.ones(len(ranks))), count)
         missed += flow.rate * np.outer(shares, before)
     asked = float(each @ (1.0 - np.exp(-missed)).mean(axis=1))
+    behind = float((1.0 - np.exp(-(each @ missed))).mean())  # Who lacks nothing asks for nothing.
     replay = topology.replay
-    return dials, dials * (asked * mean_of(replay.work) + messages * mean_of(replay.work_per_message))
+    return dials * behind, dials * (asked * mean_of(replay.work) + messages * mean_of(replay.work_per_message))

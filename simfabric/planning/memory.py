@@ -27,7 +27,7 @@ from simfabric.world import SECOND
 CLIENT = ("link", "client", "home", "subscribed", "belief", "cookie", "start", "state", "ready_at", "asked_at")
 AWAY_CLIENT = ("broke_at", "attempt", "dials", "drawn", "banner")  # Written to when a client dials.
 SUBSCRIPTION = ("channels",)
-AWAY_SUBSCRIPTION = ("resume_cursor", "resume_message", "held_first", "held_last")  # Written to when its client comes back.
+AWAY_SUBSCRIPTION = ("resume_cursor", "resume_upto", "held_first", "held_run")  # Written to when its client comes back.
 CHANNEL = ("members", "channel_first", "channel_more", "head_message", "head_sequence")
 SLOT, ROW, LATE, MESSAGE = ("slots",), ("rows",), ("late",), ("rows",)
 INDEX = ("index",)  # Two to four places for each late slot.

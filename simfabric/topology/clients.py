@@ -76,6 +76,7 @@ class Clients(Section):
     )
     delay_floor: int = leaf(Quantity(DURATION, "1us", "10s"), "1ms", "Least one-way delay between a client and the edge; shorter draws are raised to it.")
     bandwidth: int = leaf(Quantity(BANDWIDTH, "0", "1000Gbit/s"), "20Mbit/s", "Downlink of each client; unlimited takes no time to transmit.")
+    gap_wait: int = leaf(Quantity(DURATION, "0", "1min"), "300ms", "How long a client that sees a gap waits for it to close by itself before it asks the log.")
     subscriptions: int = leaf(Quantity(COUNT, "0", "1000"), "5", "Channels that each client subscribes to besides the given ones, drawn by their popularity.")
     start: int = leaf(
         Quantity(DURATION, "1ms", "7d", MappingProxyType({"connected": 0})),

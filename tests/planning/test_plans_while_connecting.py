@@ -28,11 +28,12 @@ def case() -> tuple[Plan, Measured]:
     return plan(topology), measured(topology)
 
 
-def test_every_client_dials_once_and_catches_up_once(case: tuple[Plan, Measured]) -> None:
+def test_every_client_dials_once_and_catches_up_at_most_once(case: tuple[Plan, Measured]) -> None:
     foretold, did = case
     assert did.frames["balancer"] == 80.0
-    assert did.frames["replay"] == pytest.approx(80.0, rel=0.05)  # A few gaps: a new route is seen a little after the subscription.
-    assert (foretold.load("balancer").frames, foretold.load("replay").frames) == (80.0, 80.0)
+    assert foretold.load("balancer").frames == 80.0
+    assert foretold.load("replay").frames < 80.0
+    assert did.frames["replay"] == pytest.approx(foretold.load("replay").frames, rel=0.05)  # Who lacks nothing asks for nothing.
 
 
 @pytest.mark.parametrize("name", ["balancer", "token_api", "gateways", "replay", "storage"])

@@ -82,7 +82,7 @@ class Reconnecting:
             drawn[what] += 1
             return float(uniform(self.key(f"clients/{what}"), client, drawn[what] - 1))
 
-        def failed(advised: bool) -> int:
+        def failed(advised: bool, spread: int = 0) -> int:
             nonlocal attempts
             if library is not None:
                 if library.gives_up(attempts):
@@ -99,7 +99,7 @@ class Reconnecting:
                 self.note(client, "offline")
                 wait = round(config.offline_retry * (1 + config.jitter * (2 * u("offline") - 1)))
             if advised and self.topology.balancer.retry_after is not None:
-                wait = max(wait, self.topology.balancer.retry_after + round(u("away") * self.topology.balancer.retry_spread))
+                wait = max(wait, self.topology.balancer.retry_after + round(u("away") * spread))
             return wait
 
         library, share = None, float(uniform(self.key("clients/profile"), client, 0)) - (1 - sum(part.share for part in self.topology.clients.fleet))
@@ -138,7 +138,7 @@ class Reconnecting:
                 if admitted:
                     break
                 self.note(client, "refused")
-                wait = failed(admitted is False)
+                wait = failed(admitted is False, self.topology.balancer.retry_spread)
             self.note(client, "opened")
             ready_at = int(self.env.now)
             if library is not None and library.reset_on_open:
