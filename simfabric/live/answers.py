@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from simfabric.protocol.codec import encode, read_events
+from simfabric.protocol.codec import SCHEMA, encode, read_events
 from simfabric.protocol.forms import CHANNEL, FLAG, SECOND, SECONDS, SEQUENCE, Literal, MalformedFrame, listed, read_seconds, write_seconds
 from simfabric.protocol.inputs import Bootstrapped, ReplayReady, SnapshotReady
 
@@ -77,9 +77,9 @@ def read_token(body: bytes) -> tuple[str, int]:
     return _text(value.get("wsToken"), "wsToken"), read_seconds(value.get("ttl"), "ttl")
 
 
-def write_replay(answer: ReplayReady) -> bytes:
-    """A page of a replay as JSON."""
-    events = ",".join(encode(event) for event in answer.events)
+def write_replay(answer: ReplayReady, schema: int = SCHEMA) -> bytes:
+    """A page of a replay as JSON, for a client of this version."""
+    events = ",".join(encode(event, schema) for event in answer.events)
     rest = json.dumps({"epoch": answer.epoch, "top": answer.top, "more": answer.more, "truncated": answer.truncated})
     return f'{{"events":[{events}],{rest[1:]}'.encode()
 

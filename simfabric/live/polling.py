@@ -26,9 +26,10 @@ HOLD = 25.0  # How long an empty poll is held [s].
 class PollBox:
     """The gateway's side: what was written and has not been confirmed."""
 
-    def __init__(self, written: Callable[[int], None], schema: int) -> None:
+    def __init__(self, written: Callable[[int], None], schema: int, hold: float = HOLD) -> None:
         self.written = written  # Tells how much of the session's buffer has arrived.
         self.schema = schema
+        self.hold = hold
         self.kept: deque[tuple[str, int]] = deque()  # Text and size; bounded by the session's buffer rule.
         self.confirmed = 0  # Number of the last frame that arrived.
         self.end: effects.CloseTransport | None = None
@@ -45,7 +46,7 @@ class PollBox:
         self.end = effect
         self.changed.set()
 
-    async def poll(self, last: int, hold: float = HOLD) -> bytes:
+    async def poll(self, last: int, hold: float = -1.0) -> bytes:
         """What follows frame number `last`; waits for it, but not for ever."""
         self.polls += 1
         this = self.polls
@@ -54,7 +55,7 @@ class PollBox:
             self.confirmed += 1
             self.written(self.kept.popleft()[1])
         try:
-            async with asyncio.timeout(hold):
+            async with asyncio.timeout(hold if hold >= 0 else self.hold):
                 while not self.kept and self.end is None and this == self.polls:
                     self.changed.clear()
                     await self.changed.wait()
@@ -122,9 +123,18 @@ class LongPoll:
         """Poll no more: the gateway notices that nobody answers its pings."""
         self.end = TransportEnded(code)
 
+    async def _asked(self) -> bytes:
+        """The answer of a poll. One that is lost is asked for once more, with the same cursor: what it took out is still kept."""
+        try:
+            return await self.poll(self.session, self.gateway, self.last)
+        except CallFailed as failed:
+            if failed.status or not self.session:
+                raise
+            return await self.poll(self.session, self.gateway, self.last)
+
     async def _poll(self) -> None:
         try:
-            answer = parsed(await self.poll(self.session, self.gateway, self.last))
+            answer = parsed(await self._asked())
             last = SEQUENCE.read(answer.get("last"), "last")
             frames = [read_frame(value, "frame") for value in listed(answer.get("frames"), "frames")]
             if "close" in answer:

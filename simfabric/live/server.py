@@ -27,6 +27,7 @@ from simfabric.protocol import codes, effects, inputs
 from simfabric.protocol.codec import MAX_FRAME, SCHEMA, decode
 from simfabric.protocol.forms import CHANNEL, GATEWAY, SESSION, MalformedFrame
 from simfabric.protocol.frames import Frame, Unknown
+from simfabric.protocol.parameters import SECOND
 
 MOST_CONNECTIONS = 1_000
 MOST_USERS = 1_000
@@ -151,7 +152,7 @@ class Server:
     # ------------------------------------------------------------------------------------------------------------ connections
 
     def _accepted(self, secret: str, schema: str) -> inputs.ConnectionAccepted | None:
-        return self.backend.accept(secret, int(schema) if re.fullmatch("[0-9]{1,6}", schema) else SCHEMA)
+        return self.backend.accept(secret, _version(schema))
 
     def _attach(self, pipe: Pipe, accepted: inputs.ConnectionAccepted, kind: int) -> tuple[int, asyncio.Future[None]]:
         """A transport is there: hand it to the gateway, and write what that has to say."""
@@ -280,7 +281,7 @@ class Server:
             self.gateway.written(number, size, self.clock.now())
             self.after()
 
-        box = PollBox(written, min(accepted.schema, SCHEMA))
+        box = PollBox(written, min(accepted.schema, SCHEMA), self.backend.parameters.poll_hold / SECOND)
         number = self.gateway.connect(box, accepted, self.clock.now(), inputs.LONG_POLL)
         self.polls[number] = (accepted.user, box)
         closed = [old for old in self.polls if old not in self.gateway.connections]
@@ -294,7 +295,8 @@ class Server:
         if channel not in self.backend.allowed(user):
             return Answer(403)
         after, epoch, limit = (_number(request.query.get(name, ""), 2**53 - 1) for name in ("fromSeq", "epoch", "limit"))
-        return Answer(200, answers.write_replay(self.backend.replay(channel, epoch, after, limit)))
+        schema = min(_version(request.query.get("v", "")), SCHEMA)
+        return Answer(200, answers.write_replay(self.backend.replay(channel, epoch, after, limit), schema))
 
     def _snapshot(self, request: Request, user: int) -> Answer:
         channel = self._channel(request)
@@ -310,6 +312,11 @@ def _frame(text: str | bytes) -> Frame:
         return decode(text)
     except MalformedFrame:
         return Unknown(malformed=True)
+
+
+def _version(text: str) -> int:
+    """The version that a client says it speaks; one that says nothing is current."""
+    return int(text) if re.fullmatch("[0-9]{1,6}", text) else SCHEMA
 
 
 def _number(text: str, most: int) -> int:

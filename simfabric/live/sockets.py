@@ -126,7 +126,8 @@ class Sockets:
 
     async def replay(self, effect: effects.FetchReplay) -> inputs.ReplayReady:
         """Call the replay API."""
-        body = await self._called("GET", f"/replay/{CHANNEL.write(effect.channel)}", fromSeq=effect.after, epoch=effect.epoch, limit=effect.limit)
+        path = f"/replay/{CHANNEL.write(effect.channel)}"
+        body = await self._called("GET", path, fromSeq=effect.after, epoch=effect.epoch, limit=effect.limit, v=self.schema)
         try:
             return read_replay(body, effect.ticket, effect.channel)
         except MalformedFrame:

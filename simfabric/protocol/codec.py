@@ -5,8 +5,9 @@ out what equals its default, reading puts the default back; so a zero survives w
 0 is "from the first event", absent is "live only"). Numbers of the core get names of one fixed form each, and an `eventId` a fixed
 width, so that their lexical order is the numeric one. Durations and times are seconds as exact decimals of nanoseconds.
 
-Changes of the schema only add. A field that version 2 added is not written to a peer of version 1, and read as its default from one;
-unknown fields are ignored, unknown types become `Unknown`. The text is untrusted: whatever is wrong with it is a `MalformedFrame`.
+Changes of the schema only add. A field that version 2 added is not written to a peer of version 1, and read as its default from one; an
+event of a type that the peer cannot know reaches it as a hole by design, so that its cursor goes on. Unknown fields are ignored, unknown
+types become `Unknown`. The text is untrusted: whatever is wrong with it is a `MalformedFrame`.
 """
 
 from __future__ import annotations
@@ -73,12 +74,12 @@ def read_tops(value: Any, place: str) -> tuple[tuple[int, int, int], ...]:
     return tuple(tops)
 
 
-def read_events(value: Any, place: str) -> tuple[Envelope, ...]:
-    """A list of envelopes; those of unknown types are left out, which the receiver's gap rule notices."""
+def read_events(value: Any, place: str) -> tuple[Envelope | frames.SequenceSkip, ...]:
+    """A list of events, and of holes by design; those of unknown types are left out, which the receiver's gap rule notices."""
     events = [read_frame(item, f"{place}[{at}]") for at, item in enumerate(listed(value, place))]
-    if any(not isinstance(event, Envelope | frames.Unknown) for event in events):
+    if any(not isinstance(event, Envelope | frames.SequenceSkip | frames.Unknown) for event in events):
         raise MalformedFrame(place, "must hold events only")
-    return tuple(event for event in events if isinstance(event, Envelope))
+    return tuple(event for event in events if isinstance(event, Envelope | frames.SequenceSkip))
 
 
 TOPS = Form(lambda tops: {CHANNEL.write(channel): [epoch, top] for channel, epoch, top in tops}, read_tops)
@@ -194,8 +195,10 @@ class Cursor:
 
 
 def adapted(frame: Frame, schema: int) -> Frame:
-    """The frame as a peer of this version knows it: what later versions added is gone."""
-    if schema >= SCHEMA:
+    """The frame as a peer of this version knows it: what later versions added is gone, and an event of an unknown type is a hole by design."""
+    if isinstance(frame, Envelope) and not frames.knows(schema, frame.type):
+        return frames.SequenceSkip(frame.channel, frame.epoch, frame.sequence, frame.sequence)
+    if schema >= SCHEMA and not (isinstance(frame, frames.Subscribed) and frame.events):
         return frame
     changes: dict[str, Any] = {column.attribute: column.default for column in ADDED.get(type(frame), ()) if column.since > schema}
     if isinstance(frame, Envelope | frames.MessageSend):
@@ -210,7 +213,7 @@ def wire_size(frame: Frame) -> int:
     if isinstance(frame, Envelope):
         return HEAD + frame.size
     if isinstance(frame, frames.Subscribed):
-        return HEAD + sum(HEAD + event.size for event in frame.events)
+        return HEAD + sum(map(wire_size, frame.events))
     if isinstance(frame, frames.MessageSend):
         return HEAD + frame.size
     if isinstance(frame, frames.Ping):

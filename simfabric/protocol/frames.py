@@ -11,6 +11,12 @@ from dataclasses import dataclass
 # Types of an envelope.
 MESSAGE, MODERATION, PRESENCE, TYPING = range(4)
 TYPE_NAMES = ("message.created", "message.moderated", "presence.updated", "typing")
+TYPE_SINCE = (1, 1, 1, 1)  # The version of the schema that added each of them.
+
+
+def knows(schema: int, kind: int) -> bool:
+    """Whether a peer of this version understands events of this type. A type that this code cannot name is newer than every version it speaks."""
+    return 0 <= kind < len(TYPE_SINCE) and TYPE_SINCE[kind] <= schema
 
 
 @dataclass(slots=True)
@@ -70,7 +76,7 @@ class Subscribed:
     top: int
     floor: int
     recovered: bool
-    events: tuple[Envelope, ...] = ()
+    events: tuple[Envelope | SequenceSkip, ...] = ()
 
 
 @dataclass(slots=True)

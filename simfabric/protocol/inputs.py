@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from simfabric.protocol.frames import Envelope, Frame
+from simfabric.protocol.frames import Envelope, Frame, SequenceSkip
 
 # Kinds of fetch, in `FetchFailed` and `CancelFetch`.
 BOOTSTRAP, TOKEN, REPLAY, SNAPSHOT = range(4)
@@ -73,7 +73,7 @@ class ReplayReady:
     ticket: int
     channel: int
     epoch: int
-    events: tuple[Envelope, ...]
+    events: tuple[Envelope | SequenceSkip, ...]  # And the holes by design between them.
     top: int  # Sequence of the newest event in the log.
     more: bool = False
     truncated: bool = False  # The log no longer holds what comes after the cursor.

@@ -5,6 +5,9 @@ event is not sent and its channel is dirty: nothing more of it is sent until the
 what to fetch. A buffer that stays full longer than the grace ends the connection. Control frames have a reserve above the hard bound.
 
 Transients have a bound in time, too: so many in a window, then only the newest of each channel, type and user waits for the next one.
+
+What goes out is what a peer of the agreed version knows, and so are the bytes that are counted. A durable event of a type that it cannot
+know goes as a hole by design; a transient one does not go at all.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import dataclass, replace
 from simfabric.protocol import frames
 from simfabric.protocol.codec import adapted, wire_size
 from simfabric.protocol.effects import Count, GatewayEffect, SendFrame
-from simfabric.protocol.frames import Envelope, Frame
+from simfabric.protocol.frames import Envelope, Frame, knows
 from simfabric.protocol.parameters import Parameters
 from simfabric.protocol.queues import CLOSE, DROP, NEVER, RESYNC, SEND, slow_consumer
 
@@ -47,6 +50,7 @@ class Outgoing:
 
     def control(self, frame: Frame, effects: list[GatewayEffect]) -> int:
         """A frame that cannot be left out: SEND, or CLOSE when not even the reserve has room."""
+        frame = adapted(frame, self.schema)
         if self.buffered + wire_size(frame) > self.parameters.out_buffer + self.parameters.max_frame:
             return CLOSE
         self._write(frame, effects)
@@ -54,15 +58,16 @@ class Outgoing:
 
     def event(self, envelope: Envelope, now: int, effects: list[GatewayEffect]) -> int:
         """A durable event: SEND, RESYNC or CLOSE. Only its author's connections see the key."""
+        if envelope.client_message_id >= 0 and envelope.user != self.user:
+            envelope = replace(envelope, client_message_id=-1)
+        frame = adapted(envelope, self.schema)
         dirty = self.dirty.get(envelope.channel)
         over_for = now - self.over_since if self.over_since != NEVER else 0
         verdict = RESYNC
         if dirty is None or over_for > self.parameters.slow_grace:
-            verdict = self._verdict(envelope, False, over_for)
+            verdict = self._verdict(frame, False, over_for)
         if verdict == SEND and dirty is None:
-            if envelope.client_message_id >= 0 and envelope.user != self.user:
-                envelope = replace(envelope, client_message_id=-1)
-            self._write(envelope, effects)
+            self._write(frame, effects)
         elif verdict == RESYNC:
             self._soil(envelope.channel, envelope.epoch, envelope.sequence, now)
             effects.append(Count("durable_dropped"))
@@ -70,6 +75,9 @@ class Outgoing:
 
     def transient(self, envelope: Envelope, now: int, effects: list[GatewayEffect]) -> None:
         """A transient event: sent, made to wait for the next window, or dropped."""
+        if not knows(self.schema, envelope.type):
+            effects.append(Count("transient_unknown"))
+            return
         if self.window_start == NEVER or now >= self.window_start + WINDOW:
             self._open_window(now, effects)
         key = (envelope.channel, envelope.type, envelope.user)
@@ -117,15 +125,16 @@ class Outgoing:
             self._transient_now(envelope, effects)
 
     def _transient_now(self, envelope: Envelope, effects: list[GatewayEffect]) -> None:
-        if self._verdict(envelope, True, 0) == DROP:
+        frame = adapted(envelope, self.schema)
+        if self._verdict(frame, True, 0) == DROP:
             effects.append(Count("transient_dropped"))
             return
         self.window_count += 1
-        self._write(envelope, effects)
+        self._write(frame, effects)
 
-    def _verdict(self, envelope: Envelope, transient: bool, over_for: int) -> int:
+    def _verdict(self, frame: Frame, transient: bool, over_for: int) -> int:
         parameters = self.parameters
-        size = wire_size(envelope)
+        size = wire_size(frame)
         return slow_consumer(self.buffered, size, parameters.out_soft_bytes, parameters.out_buffer, transient, over_for, parameters.slow_grace)
 
     def _soil(self, channel: int, epoch: int, sequence: int, now: int) -> None:
@@ -139,4 +148,4 @@ class Outgoing:
 
     def _write(self, frame: Frame, effects: list[GatewayEffect]) -> None:
         self.buffered += wire_size(frame)
-        effects.append(SendFrame(self.connection, adapted(frame, self.schema)))
+        effects.append(SendFrame(self.connection, frame))

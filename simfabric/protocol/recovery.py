@@ -10,10 +10,10 @@ from simfabric.protocol import codes, inbox, rules
 from simfabric.protocol.channel import CATCHING, EVENTS, NOTHING, ON, STATE, WAITING, Channel
 from simfabric.protocol.client_state import FETCH_RETRY, REACHABLE, ClientState
 from simfabric.protocol.effects import ChannelReset, FetchReplay, FetchSnapshot
-from simfabric.protocol.frames import Subscribed
+from simfabric.protocol.frames import SequenceSkip, Subscribed
 from simfabric.protocol.inputs import FetchFailed, ReplayReady, SnapshotReady
 from simfabric.protocol.parameters import Parameters
-from simfabric.protocol.stream import accept, behind, cancel_fetch, drain, set_state, want_fetch, watch_gap
+from simfabric.protocol.stream import accept, behind, cancel_fetch, drain, pass_hole, set_state, want_fetch, watch_gap
 from simfabric.protocol.timers import FETCH, SUB_RETRY
 
 EMPTY = -1  # The epoch that is wanted of a snapshot when the log is said to be empty.
@@ -38,9 +38,11 @@ def subscribed(session: ClientState, channel: Channel, reply: Subscribed) -> boo
     if reply.epoch == channel.epoch or not channel.epoch:
         channel.target = max(channel.target, reply.top)
     if channel.missing != STATE:
-        for event in reply.events:
-            if rules.classify(event.sequence, event.epoch, channel.seen, channel.epoch) == rules.DELIVER:
-                accept(session, channel, event)
+        for entry in reply.events:
+            if isinstance(entry, SequenceSkip):
+                pass_hole(session, channel, entry)
+            elif rules.classify(entry.sequence, entry.epoch, channel.seen, channel.epoch) == rules.DELIVER:
+                accept(session, channel, entry)
         drain(session, channel)
     if channel.state == ON:
         settle(session, channel)
@@ -118,10 +120,11 @@ def replayed(session: ClientState, channel: Channel, page: ReplayReady) -> None:
     before = channel.reached
     truncated = page.truncated or page.epoch < channel.epoch
     other_epoch = channel.epoch not in (0, page.epoch)
-    for event in () if truncated or other_epoch else page.events:
-        if event.sequence == channel.reached + 1 and event.epoch == page.epoch:
-            channel.hold(event, event.sequence)
-            channel.reached += 1
+    for entry in () if truncated or other_epoch else page.events:
+        first, last = (entry.first, entry.last) if isinstance(entry, SequenceSkip) else (entry.sequence, entry.sequence)
+        if first <= channel.reached + 1 <= last and entry.epoch == page.epoch:
+            channel.hold(entry, channel.reached + 1)
+            channel.reached = last
     top = max(page.top, channel.target)
     progressed = channel.reached > before or channel.reached >= top
     tries = 0 if progressed else channel.tries + 1

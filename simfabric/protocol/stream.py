@@ -116,19 +116,20 @@ def drain(session: ClientState, channel: Channel) -> None:
 
 
 def pass_hole(session: ClientState, channel: Channel, skip: SequenceSkip) -> None:
-    """The cursor jumps over a hole that is meant."""
+    """The cursor jumps over a hole that is meant. In an empty channel it brings the epoch, as an event does."""
     to = after_skip(skip.first, skip.last, channel.seen)
-    if to > channel.seen:
+    if to > channel.seen and channel.epoch in (0, skip.epoch):
+        channel.epoch = skip.epoch
         channel.skip_ids(channel.seen + 1, to, session.settings.parameters.dedupe_window)
         channel.seen = to
         if channel.lane < 0:
-            channel.applied = to
+            channel.applied, channel.applied_epoch = to, skip.epoch
             inbox.applied(session, channel)
 
 
 def take_skip(session: ClientState, channel: Channel, skip: SequenceSkip) -> None:
     """`sequence.skip`: from its edge the cursor passes it, further on it is held like an event."""
-    if skip.epoch != channel.epoch or channel.seen < 0 or skip.last <= channel.seen or channel.state in (OFF, DENIED):
+    if skip.epoch == 0 or channel.epoch not in (0, skip.epoch) or channel.seen < 0 or skip.last <= channel.seen or channel.state in (OFF, DENIED):
         session.count("skip_ignored")
     elif channel.state == ON and skip.first <= channel.seen + 1:
         pass_hole(session, channel, skip)
