@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simfabric.protocol.codec import wire_size
+from simfabric.protocol.forms import LARGEST_SEQUENCE
 from simfabric.protocol.frames import MESSAGE, Envelope
 
 MINUTE = 60_000_000_000
@@ -56,6 +57,8 @@ class ChannelLog:
         known = self.keys.get((user, key)) if key >= 0 else None
         if known is not None:
             return known, True
+        if self.top >= LARGEST_SEQUENCE:  # A browser could not count on.
+            raise ValueError(f"the law is sequence <= {LARGEST_SEQUENCE}; here another event after {self.top} in channel {self.channel}")
         self.clock = max(self.clock, now)
         self.top += 1
         self.appended += 1

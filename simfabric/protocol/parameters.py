@@ -72,7 +72,7 @@ class Parameters:
     replay_max: int = 2_000  # Missed events beyond which a snapshot is cheaper.
     fetch_timeout: int = 10 * SECOND  # For a replay page or a snapshot.
     replay_tries: int = 2  # Pages without progress until a snapshot.
-    dedupe_window: int = 1_024  # Event ids kept for each channel.
+    dedupe_window: int = 1_024  # Event ids kept for each channel: more than one producer may write twice.
 
     # Publish.
     ack_timeout: int = 5 * SECOND  # After which a missing ack is the user's choice.
@@ -136,6 +136,7 @@ class Parameters:
         horizon = self.outbox_age + self.ack_timeout
         return (
             ("idempotency_window > outbox_age + ack_timeout", self.idempotency_window > horizon, f"{self.idempotency_window} and {horizon} ns"),
+            ("dedupe_window >= outbox_cap", self.dedupe_window >= self.outbox_cap, f"{self.dedupe_window} and {self.outbox_cap} events"),
             (
                 "subscribe_burst_user >= 2 * max_channels",
                 self.subscribe_burst_user >= 2 * self.max_channels,

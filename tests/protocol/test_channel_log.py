@@ -80,6 +80,15 @@ def test_case_1_a_new_epoch_starts_at_one_and_truncates_every_old_cursor():
     assert log.read(0, 300, epoch=1).truncated and not log.read(0, 300, epoch=2).truncated
 
 
+def test_case_26_the_last_sequence_is_below_2_to_53_and_no_event_comes_after_it():
+    log = ChannelLog(3)
+    log.top = 2**53 - 2
+    assert log.append(1, -1, 10, 0)[0].sequence == 2**53 - 1
+    with pytest.raises(ValueError, match="sequence <= 9007199254740991; here another event after 9007199254740991 in channel 3"):
+        log.append(1, -1, 10, 0)
+    assert log.top == 2**53 - 1
+
+
 def test_the_clock_of_the_log_does_not_go_back():
     log = ChannelLog(3)
     assert [log.append(1, -1, 10, now)[0].ts for now in (5, 3, 9)] == [5, 5, 9]

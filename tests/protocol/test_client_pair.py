@@ -4,7 +4,9 @@ reset in between; and when it heals, everything is there within a bound."""
 import pytest
 from hypothesis import settings
 
+from simfabric.protocol import effects as do
 from simfabric.protocol import machine
+from simfabric.protocol.channel_log import ChannelLog
 from simfabric.protocol.client import ClientSession
 from simfabric.protocol.parameters import Parameters
 from tests.protocol.network import SECOND
@@ -79,6 +81,75 @@ def test_a_revoked_user_is_signed_out_and_stays_so():
     pair.revoke_user()
     pair.run(100 * SECOND)
     assert pair.client.state == machine.SIGNED_OUT and pair.client.next_deadline() is None
+
+
+def asked_for(pair, kind):
+    """How often the client called this interface."""
+    return sum(isinstance(effect, kind) for _, effect in pair.log_of_effects)
+
+
+def moved(log, epoch):
+    """The channel's log at another partition, which has none of its old events: in the old epoch it goes on counting, in a new one it starts anew."""
+    other = ChannelLog(log.channel, first_epoch=epoch)
+    other.appended, other.keys = log.appended, log.keys
+    if epoch == log.epoch:
+        other.top, other.floor = log.top, log.top + 1
+    return other
+
+
+def test_case_25_a_channel_that_moves_to_another_partition_goes_on_counting():
+    pair = begun()
+    pair.say(0, 3)
+    pair.run(SECOND)
+    pair.logs[0] = moved(pair.logs[0], epoch=1)
+    pair.say(0, 2)
+    pair.run(60 * SECOND)
+    assert pair.shown[0].items == [("event", 1, at) for at in range(1, 6)] and pair.behind() == {}
+    assert asked_for(pair, do.FetchReplay) == asked_for(pair, do.FetchSnapshot) == 0
+
+
+def test_case_25_a_channel_that_cannot_go_on_counting_begins_a_new_epoch():
+    pair = begun()
+    pair.say(0, 3)
+    pair.run(SECOND)
+    pair.logs[0] = moved(pair.logs[0], epoch=2)
+    pair.say(0, 5)
+    pair.run(60 * SECOND)
+    assert [item for item in pair.shown[0].items if item[1] == 1] == [("event", 1, at) for at in (1, 2, 3)]
+    assert pair.shown[0].items[3][:2] == ("reset", 2) and pair.behind() == {} and asked_for(pair, do.FetchSnapshot) == 1
+
+
+@pytest.mark.parametrize("away", [10 * SECOND, 600 * SECOND])
+def test_case_29_what_is_sent_to_a_receiver_who_is_away_waits_in_the_log_and_comes_by_replay(away):
+    pair = begun()
+    pair.say(0)
+    pair.run(SECOND)
+    pair.weather.up = False
+    pair.cut()
+    pair.run(away // 2)
+    pair.say(0, 4)
+    pair.run(away // 2)
+    assert pair.shown[0].items == [("event", 1, 1)]
+    pair.weather.up = True
+    pair.run(pair.silence)
+    assert pair.shown[0].items == [("event", 1, at) for at in range(1, 6)] and pair.behind() == {}
+    assert asked_for(pair, do.FetchReplay) >= 1 and asked_for(pair, do.FetchSnapshot) == 0
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_case_86_the_loss_of_a_gateway_that_is_still_routed_is_found_by_the_client_and_what_it_swallowed_comes_by_replay(seen):
+    pair = begun()
+    home = pair.gateways[pair.links[1].gateway]
+    pair.kill(home.number, seen)
+    assert home.routes[0] == [1]  # Publishers still send to it.
+    pair.say(0, 4)
+    began = pair.now
+    pair.run(0 if seen else 32 * SECOND)
+    assert pair.client.state == (machine.BACKOFF if seen else machine.LIVE)
+    while pair.behind() and pair.now < began + 60 * SECOND:
+        pair.run(SECOND)
+    assert pair.behind() == {} and pair.now - began <= (5 if seen else 40) * SECOND
+    assert pair.shown[0].items == [("event", 1, at) for at in range(1, 5)] and asked_for(pair, do.FetchSnapshot) == 0
 
 
 @pytest.mark.parametrize("delay", [0, 30 * SECOND])

@@ -252,7 +252,7 @@ def test_case_20_another_event_at_the_same_sequence_is_reported_and_the_channel_
 
 
 def test_case_21_the_window_of_ids_is_bounded_and_the_sequence_is_the_main_guard():
-    play = Play(Parameters(dedupe_window=4)).live(0)
+    play = Play(Parameters(dedupe_window=4, outbox_cap=4)).live(0)
     for at in range(1, 11):
         play.event(at)
     channel = play.session.channels[0]

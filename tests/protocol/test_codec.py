@@ -88,6 +88,16 @@ def test_case_82_an_event_of_an_old_server_takes_defaults():
     assert decode(text) == Envelope(1, 4, 5, 3, schema=1)
 
 
+@pytest.mark.parametrize(("sequence", "read"), [(2**53 - 1, True), (2**53, False)])
+def test_case_26_a_sequence_that_a_browser_cannot_count_is_refused(sequence, read):
+    text = EVENT_TEXT.format(sequence)
+    if read:
+        assert decode(text).sequence == sequence and decode(encode(decode(text))).sequence == sequence
+    else:
+        with pytest.raises(MalformedFrame, match=r"frame.sequence: must be a whole number within 0 … 9007199254740991"):
+            decode(text)
+
+
 @PROFILE
 @given(st.integers(0, LARGEST), st.integers(0, LARGEST))
 def test_names_of_events_sort_like_their_numbers(a, b):

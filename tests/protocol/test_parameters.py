@@ -15,11 +15,17 @@ def test_the_numbers_of_the_architecture_are_the_defaults():
     assert (p.token_ttl, p.ws_retry_min, p.ws_retry_max, p.schema_back) == (60 * SECOND, 5 * MINUTE, 10 * MINUTE, 1)
 
 
-def test_the_server_must_remember_keys_longer_than_clients_resend():
+def test_case_37_the_server_must_remember_keys_longer_than_clients_resend():
     edge = 5 * MINUTE + 5 * SECOND
     with pytest.raises(ValueError, match=r"idempotency_window > outbox_age \+ ack_timeout"):
         Parameters(idempotency_window=edge)
     assert Parameters(idempotency_window=edge + 1).idempotency_window == edge + 1
+
+
+def test_case_21_a_window_of_ids_below_what_a_producer_may_send_twice_is_refused():
+    with pytest.raises(ValueError, match="dedupe_window >= outbox_cap; here 199 and 200 events"):
+        Parameters(dedupe_window=199)
+    assert Parameters(dedupe_window=200).dedupe_window == 200
 
 
 def test_a_reconnect_must_not_be_throttled_by_the_bucket_of_subscribes():
