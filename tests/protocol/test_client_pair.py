@@ -152,6 +152,20 @@ def test_case_86_the_loss_of_a_gateway_that_is_still_routed_is_found_by_the_clie
     assert pair.shown[0].items == [("event", 1, at) for at in range(1, 5)] and asked_for(pair, do.FetchSnapshot) == 0
 
 
+def test_what_is_revoked_is_shown_no_more_within_the_bound():
+    pair = begun()
+    pair.say(0)
+    pair.run(SECOND)
+    pair.revoke(0)
+    revoked = pair.now
+    for _ in range(100):
+        pair.say(0)
+        pair.say(1)
+        pair.run(SECOND // 10)
+    shown = {channel: [at for at, effect in pair.log_of_effects if isinstance(effect, do.Deliver) and effect.channel == channel] for channel in (0, 1)}
+    assert shown[0] and max(shown[0]) <= revoked + pair.parameters.revocation_bound < max(shown[1])
+
+
 @pytest.mark.parametrize("delay", [0, 30 * SECOND])
 def test_a_slow_user_interface_loses_nothing(delay):
     pair = begun(parameters=Parameters(queue_cap=20))
