@@ -79,6 +79,7 @@ class Fabric:
         self.clients.to_gateways = self.gateways
         self.clients.to_balancer = self.balancer
         self.clients.to_tokens = self.tokens
+        self.clients.to_replay = self.replay
         self.tokens.to_clients = self.clients
         self.balancer.columns = self.columns
         self.balancer.to_gateways = self.gateways
@@ -115,6 +116,8 @@ class Fabric:
         self.gateways.hears(self.balancer, hop)
         self.gateways.hears(self.replay, replay)
         self.replay.hears(self.gateways, min(2 * floor, topology.routing.store_delay + hop) + replay)
+        if topology.clients.sessions != 0:
+            self.replay.hears(self.clients, floor + replay)
         if self.storage:
             self.storage.hears(self.gateways, store)
         if self.producers and self.brokers and self.consumers:

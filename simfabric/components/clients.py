@@ -17,6 +17,7 @@ import numpy as np
 from simfabric.chance import uniform
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.sessions import BALANCER, GATEWAYS, REPLAY, SELF, TOKENS, Sessions
 from simfabric.kernels import clients as kernels
 from simfabric.kernels.frames import DIAL, KIND_SHIFT, NOTICE, WIDTH
 from simfabric.kernels.inbox import Outbox
@@ -76,6 +77,10 @@ class Clients(Component):
         self._table, self._effects = np.array(TABLE, np.int8), np.array(EFFECTS, np.int32)
         self._up, self._dial, self._again, self._ask = Outbox(), Outbox(), Outbox(), Outbox()
         self._sent = np.zeros(4, np.int64)
+        self.to_replay: Component
+        self.sessions = Sessions(world, columns, self.tally, self._settings, self.fleet) if config.sessions != 0 else None
+        if self.sessions is not None:
+            self._pass_on(self.sessions, SELF, self)
         if config.start:
             self._dial_over(config.start)
 
@@ -84,6 +89,8 @@ class Clients(Component):
         frames, count = self.inbox.take(end)
         if count == 0:
             return
+        if self.sessions is not None:
+            count = self._serve_sessions(self.sessions, frames, count, end)
         config = self.world.topology.clients.reconnect
         up, dial, again, ask = (box.reserve(count) for box in (self._up, self._dial, self._again, self._ask))
         self._sent[:] = 0
@@ -99,6 +106,20 @@ class Clients(Component):
             self.inbox.clock = self.clock
             self.inbox.put(again, int(self._sent[2]))
             self.advance(end)
+
+    def _serve_sessions(self, sessions: Sessions, frames: Array, count: int, end: int) -> int:
+        """Give the sessions what is theirs; returns how many frames are left for the others, at the front."""
+        theirs = sessions.pick(frames[:count])
+        sessions.serve(frames[:count][theirs], end)
+        left = count - int(theirs.sum())
+        frames[:left] = frames[:count][~theirs]
+        for number, receiver in ((GATEWAYS, self.to_gateways), (BALANCER, self.to_balancer), (TOKENS, self.to_tokens), (REPLAY, self.to_replay), (SELF, self)):
+            self._pass_on(sessions, number, receiver)
+        return left
+
+    def _pass_on(self, sessions: Sessions, number: int, receiver: Component) -> None:
+        written = sessions.sent(number)
+        receiver.inbox.put(written, len(written))
 
     def lose(self, gateway: int, incarnation: int, seats: Array, planned: bool) -> None:
         """These seats' gateway ended now: each client will notice after its delay; when it was `planned`, the gateway told them itself."""

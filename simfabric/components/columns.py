@@ -31,6 +31,7 @@ from simfabric.kernels.state import (
     PREVIOUS,
     PUBLISHED_AT,
     PUBLISHER,
+    SESSION,
     SLOTS_FIRST,
     SLOTS_USED,
     UNSENT,
@@ -41,6 +42,7 @@ from simfabric.kernels.state import (
 from simfabric.policies import popularity
 from simfabric.policies.pools import Dials
 from simfabric.protocol.machine import IDLE, LIVE
+from simfabric.topology import Topology
 from simfabric.world import Array, World
 
 
@@ -99,6 +101,15 @@ def delays_of(world: World, who: Identities) -> Array:
     return delay
 
 
+def seats_of_sessions(topology: Topology, client: Array) -> Array:
+    """The seats whose clients are sessions: all of them, or so many, far apart by number."""
+    count = len(client)
+    wanted = count if topology.clients.sessions is None else min(topology.clients.sessions, count)
+    chosen = np.zeros(count, bool)
+    chosen[(np.arange(wanted) * spread(count)) % count] = True
+    return np.flatnonzero(chosen[client])
+
+
 def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
     """Seat the clients: neighbours share a gateway. `gateway` is each client's at the start, -1 while it is still to dial."""
     topology = world.topology
@@ -110,6 +121,7 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
     pace = 0 if topology.clients.bandwidth == 0 else max(1, round(8e9 / topology.clients.bandwidth))
     core = np.arange(count, dtype=np.int64) % topology.gateways.cores
     link[:, PACE] = (pace << 16) | (core << 8) | who.region[seated]
+    link[seats_of_sessions(topology, seated), PACE] |= SESSION
     start, channels = channels_of(world, seated)
     channel_count = len(topology.channels.given) + topology.channels.count
     members = np.zeros(channel_count, np.int32)

@@ -20,7 +20,7 @@ from simfabric.components.gateways import Gateways
 from simfabric.components.routers import Routers
 from simfabric.errors import SimfabricError
 from simfabric.kernels.frames import NEVER
-from simfabric.kernels.state import BREAKS_AT, DIES_AT, INCARNATION, LIFE
+from simfabric.kernels.state import BREAKS_AT, DIES_AT, INCARNATION, LIFE, NOTICED_AT
 from simfabric.topology import Topology
 from simfabric.world import World
 
@@ -56,6 +56,13 @@ def deaths(world: World, topology: Topology) -> list[Death]:
     return real
 
 
+def noticed_at(death: Death | None, notice: int) -> int:
+    """When clients notice the death, besides the one-way delay [ns]: of a planned one they are told."""
+    if death is None:
+        return NEVER // 2
+    return death.at + (0 if death.planned else notice)
+
+
 class Faults:
     """Carries out the deaths of a run; see the module."""
 
@@ -76,9 +83,9 @@ class Faults:
         self.routers = routers
         self.consumers = consumers
         self.events: list[tuple[int, str]] = []  # What happened, for the timeline.
-        self._next: dict[int, list[int]] = {}
+        self._next: dict[int, list[Death]] = {}
         for death in planned:
-            self._next.setdefault(death.gateway, []).append(death.at)
+            self._next.setdefault(death.gateway, []).append(death)
         for gateway in self._next:
             self._announce(gateway)
         for death in planned:
@@ -86,8 +93,10 @@ class Faults:
 
     def _announce(self, gateway: int) -> int:
         """Tell the columns when this gateway dies next."""
-        at = self._next[gateway].pop(0) if self._next[gateway] else NEVER
+        death = self._next[gateway].pop(0) if self._next[gateway] else None
+        at = death.at if death else NEVER
         self.gateways.nodes.state[gateway, DIES_AT] = at
+        self.gateways.nodes.state[gateway, NOTICED_AT] = noticed_at(death, self.world.topology.clients.notice)
         crowd = self.gateways.columns.crowd
         crowd.link[crowd.home == gateway, BREAKS_AT] = at
         return at

@@ -44,8 +44,10 @@ from simfabric.kernels.state import (
     LIMIT,
     NODE_COLUMNS,
     NODE_SETTINGS,
+    NOTICED_AT,
     OPEN,
     PAUSE_AT,
+    SESSIONS,
     SHARED,
     STORE_DELAY,
     UP_DELAY,
@@ -81,6 +83,7 @@ def nodes_of(world: World) -> Nodes:
     settings[AHEAD] = 64 if world.by_numba else 0  # Frames whose memory is touched ahead together.
     settings[BYTE_COST] = round(config.work.byte_out * (1 << 20))
     settings[GAP_WAIT] = topology.clients.gap_wait
+    settings[SESSIONS] = topology.clients.sessions != 0
     keys = np.zeros(6, np.int64)
     names = {
         KEY_HANDSHAKE: "handshake", KEY_SUBSCRIBE: "subscribe", KEY_FRAME: "frame_in", KEY_DELIVERY: "delivery", KEY_PAUSE_EVERY: "pause_every",
@@ -91,6 +94,7 @@ def nodes_of(world: World) -> Nodes:
     state = np.zeros((count, NODE_COLUMNS), np.int64)
     state[:, ALIVE] = 1
     state[:, DIES_AT] = NEVER
+    state[:, NOTICED_AT] = NEVER // 2
     pauses = np.zeros((cores, 3), np.int64)
     every = world.table(config.pauses.every if config.pauses else constant(1))
     pauses[:, PAUSE_AT] = NEVER
@@ -113,9 +117,9 @@ class Worker:
         self.sent = np.zeros(5, np.int64)
 
     def grow_outboxes(self) -> None:
-        """More room in the outbox that is full; a slot may need as much as it has subscribers, in the one for the log."""
+        """More room in the outbox that is full; a slot may need as much as it has subscribers, for the log or for clients."""
         full = [box for box, sent in zip((self.up, self.down, self.ask), self.sent) if 2 * sent > len(box.frames)]
-        for box in full or [self.ask]:
+        for box in full or [self.ask, self.down]:
             box.reserve(len(box.frames) + 1)
 
     def grow_trail(self) -> None:

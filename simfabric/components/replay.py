@@ -44,7 +44,20 @@ class Replay(Component):
             return
         out = self._out.reserve(count)
         columns = self.columns
-        self._answer(
-            frames, 0, count, self.free_at, self.busy, columns.crowd, columns.log, self._request, self._per_message, self._keys, self._hop, out, self.counters
+        answers = self._answer(
+            frames,
+            0,
+            count,
+            self.free_at,
+            self.busy,
+            columns.book,
+            columns.crowd,
+            columns.log,
+            self._request,
+            self._per_message,
+            self._keys,
+            self._hop,
+            out,
+            self.counters,
         )
-        self.gateways.inbox.put(out, count)
+        self.gateways.inbox.put(out, answers)

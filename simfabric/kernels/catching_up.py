@@ -5,30 +5,38 @@ from __future__ import annotations
 from simfabric.chance import GOLDEN, mixed
 from simfabric.compiling import MASK, to_word
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.log import NOT_ASKED, is_asked, message_at, upto_of
+from simfabric.kernels.log import NOT_ASKED, asked, deadline_of, is_asked, message_at, upto_of
 from simfabric.kernels.state import (
     ASK_DELAY,
     ASK_ROWS,
+    BEYOND_SHIFT,
     BREAKS_AT,
+    CLOSED_SHIFT,
     CURSOR,
     DELAY,
     DELAY_SUM,
     EXPIRED,
     FILLS,
+    GAP_OPEN,
     GAP_WAIT,
     INCARNATION,
     LIFE,
+    LINK_FREE_AT,
     LOW,
+    MOST_BEYOND,
+    MOST_CLOSED,
+    MOST_HELD,
+    NOTICED_AT,
+    PACE,
     PREVIOUS,
     PUBLISHED_AT,
     RECOVERED,
     REPLAYED_COUNT,
     SEAT,
     SEQUENCE,
-    SIZE,
+    SESSION,
     STAGE_CATCH_UP,
     STAGE_RECOVERY,
-    START,
     WARMUP,
     WIDE,
     Book,
@@ -38,33 +46,41 @@ from simfabric.kernels.state import (
     Outs,
     Tally,
 )  # fmt: skip
-from simfabric.kernels.subscriptions import find_slot, subscription_of
-
-MOST_HELD = 65535  # Length of a run that a column can tell.
+from simfabric.kernels.subscriptions import find_slot, row_of, subscription_of
 
 
-def hold(seat: int, channel: int, sequence: int, crowd: Crowd) -> None:
+def hold(i: int, sequence: int, crowd: Crowd) -> None:
     """Keep a live message until the log has filled what lies before it: an unbroken run, and how far beyond it the newest one is."""
-    i = subscription_of(seat, channel, crowd)
+    run = crowd.held_run[i]
+    length, beyond = run & MOST_HELD, (run >> BEYOND_SHIFT) & MOST_BEYOND
     if crowd.held_first[i] == 0:
         crowd.held_first[i] = sequence
-        crowd.held_run[i] = 1
-        return
-    length = crowd.held_run[i] & MOST_HELD
-    beyond = sequence - (crowd.held_first[i] + length - 1)
-    if beyond == 1 and crowd.held_run[i] == length and length < MOST_HELD:
-        crowd.held_run[i] = length + 1
-    elif beyond > crowd.held_run[i] >> 16:
-        crowd.held_run[i] = min(beyond, 32767) << 16 | length
+        length, beyond = 1, 0
+    else:
+        further = sequence - (crowd.held_first[i] + length - 1)
+        if further == 1 and beyond == 0 and length < MOST_HELD:
+            length += 1
+        else:
+            beyond = min(max(beyond, further), MOST_BEYOND)
+    crowd.held_run[i] = (run & ~(MOST_HELD | MOST_BEYOND << BEYOND_SHIFT)) | length | beyond << BEYOND_SHIFT
 
 
-def row_of(seat: int, slot: int, book: Book) -> int:
-    """The row of a seat in a slot, searched from the newest: who catches up came lately."""
-    first = book.slots[slot, START]
-    r = first + book.slots[slot, SIZE] - 1
-    while r >= first and book.rows[r, SEAT] != seat:
-        r -= 1
-    return r if r >= first else -1
+def forget_held(i: int, crowd: Crowd) -> None:
+    """Nothing is held, and no gap is open; asks that are under way stay so."""
+    crowd.held_first[i] = 0
+    crowd.held_run[i] &= MOST_CLOSED << CLOSED_SHIFT
+
+
+def open_gap(i: int, deadline: int, crowd: Crowd) -> None:
+    """A gap may close by itself until the deadline, which takes both halves of what is not needed meanwhile."""
+    crowd.held_run[i] |= GAP_OPEN
+    crowd.resume_cursor[i] = deadline >> 31
+    crowd.resume_upto[i] = deadline & 2147483647
+
+
+def still_open(i: int, arrives: int, crowd: Crowd) -> bool:
+    """Whether what arrives now may close a gap."""
+    return bool(crowd.held_run[i] & GAP_OPEN != 0 and arrives <= deadline_of(i, crowd))
 
 
 def leave_trail(message: int, seat: int, arrives: int, tally: Tally) -> None:
@@ -77,30 +93,46 @@ def leave_trail(message: int, seat: int, arrives: int, tally: Tally) -> None:
 
 
 def release(
-    i: int, seat: int, upto: int, arrives: int, gateway: int, incarnation: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
+    i: int, seat: int, upto: int, top: int, arrives: int, gateway: int, incarnation: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs,
+    tally: Tally
 ) -> int:  # fmt: skip
-    """Deliver the range with which the log answered, then the held run if it follows without a hole. Returns the messages delivered.
+    """Deliver the range with which the log answered, then the held run if it follows without a hole. Returns how far the row has come.
 
-    What was held behind a hole is asked of the log again after `gap_wait`.
+    If that is not as far as the log's `top`, the row goes on catching up; what was held behind a hole is asked of the log after `gap_wait`.
     """
     crowd.resume_upto[i] = NOT_ASKED
-    channel = crowd.channels[i]
-    slot = find_slot(channel, gateway, incarnation, book)
+    slot = find_slot(crowd.channels[i], gateway, incarnation, book)
     r = row_of(seat, slot, book) if slot >= 0 else -1
     if r < 0 or book.rows[r, CURSOR] >= 0:
-        return 0
+        return top
+    reached, newest = join(i, r, upto, arrives, nodes, book, crowd, log, tally)
+    if reached < top:
+        book.rows[r, CURSOR] = -(reached + 1)
+        crowd.resume_cursor[i] = reached
+    elif newest > reached:
+        book.rows[r, CURSOR] = -(reached + 1)
+        ask_for_gap(i, seat, gateway, reached, arrives, nodes, crowd, outs)
+    return reached
+
+
+def join(i: int, r: int, upto: int, arrives: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, tally: Tally) -> tuple[int, int]:
+    """Deliver to one row what lies between its cursor and `upto`, and the held run if it joins on; nothing is held then.
+
+    Returns how far the row has come, and the newest sequence that had been held.
+    """
     base = log.base[0]
+    seat = book.rows[r, SEAT]
     cursor = -(book.rows[r, CURSOR] + 1)
-    upto = max(upto, cursor)
-    held = crowd.held_first[i] + (crowd.held_run[i] & MOST_HELD) - 1
-    newest = held + (crowd.held_run[i] >> 16)
+    reached = max(upto, cursor)
+    end = crowd.held_first[i] + (crowd.held_run[i] & MOST_HELD) - 1
+    newest = end + ((crowd.held_run[i] >> BEYOND_SHIFT) & MOST_BEYOND)
     if crowd.held_first[i] == 0:
         newest = 0
-    elif crowd.held_first[i] <= upto + 1:
-        upto = max(upto, held)
-    crowd.held_first[i] = 0
-    book.rows[r, CURSOR] = upto
-    last = message_at(channel, upto, log)
+    elif crowd.held_first[i] <= reached + 1:
+        reached = max(reached, end)
+    forget_held(i, crowd)
+    book.rows[r, CURSOR] = reached
+    last = message_at(crowd.channels[i], reached, log)
     delivered = 0
     while last >= base and log.rows[last - base, SEQUENCE] > cursor:
         name = mixed((to_word(last) * GOLDEN) & MASK)
@@ -114,22 +146,50 @@ def release(
         delivered += 1
         last = log.rows[last - base, PREVIOUS]
     tally.counters[REPLAYED_COUNT] += delivered
-    tally.counters[EXPIRED] += upto - cursor - delivered
-    if newest > upto:
-        book.rows[r, CURSOR] = -(upto + 1)
-        ask_for_gap(seat, gateway, channel, upto, arrives, nodes, crowd, outs)
-    return delivered
+    tally.counters[EXPIRED] += reached - cursor - delivered
+    return reached, newest
 
 
-def ask_for_gap(seat: int, gateway: int, channel: int, cursor: int, noticed_at: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
-    """A client has a sequence that does not follow its cursor: if nothing comes for `gap_wait`, it asks the log for the range between."""
+def out_of_order(
+    r: int, seat: int, gateway: int, channel: int, sequence: int, arrives: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
+) -> None:  # fmt: skip
+    """A live message that does not follow the cursor of its row: it is held, unless it closes a gap that is still open; a new gap opens."""
+    i = subscription_of(seat, channel, crowd)
+    cursor = book.rows[r, CURSOR]
+    if cursor >= 0:
+        book.rows[r, CURSOR] = -(cursor + 1)
+        hold(i, sequence, crowd)
+        ask_for_gap(i, seat, gateway, cursor, arrives, nodes, crowd, outs)
+        return
+    if sequence != -cursor or not still_open(i, arrives, crowd):
+        hold(i, sequence, crowd)
+        return
+    deadline = deadline_of(i, crowd)
+    reached, newest = join(i, r, sequence, arrives, nodes, book, crowd, log, tally)
+    if newest > reached:
+        book.rows[r, CURSOR] = -(reached + 1)
+        hold(i, newest, crowd)
+        open_gap(i, deadline, crowd)
+    elif crowd.link[seat, PACE] & SESSION == 0:
+        crowd.held_run[i] += 1 << CLOSED_SHIFT  # The log is asked all the same, in this account; the ask comes to nothing.
+
+
+def ask_for_gap(i: int, seat: int, gateway: int, cursor: int, noticed_at: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
+    """A client has a sequence that does not follow its cursor: if the gap is still open after `gap_wait`, it asks the log for the range between.
+
+    A client that will have noticed by then that its connection is gone does not ask.
+    """
+    deadline = noticed_at + nodes.settings[GAP_WAIT]
+    open_gap(i, deadline, crowd)
+    if crowd.link[seat, PACE] & SESSION or deadline >= nodes.state[gateway, NOTICED_AT] + crowd.link[seat, DELAY]:
+        return
     n = outs.sent[2]
     outs.sent[2] = n + 1
-    outs.ask[n, 0] = noticed_at + nodes.settings[GAP_WAIT] + crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
-    outs.ask[n, 1] = (10 << 56) | ((channel & 16777215) << 32) | seat
+    outs.ask[n, 0] = deadline + crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
+    outs.ask[n, 1] = (10 << 56) | ((crowd.channels[i] & 16777215) << 32) | seat
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = (gateway * LIFE + nodes.state[gateway, INCARNATION]) * WIDE + seat
-    outs.ask[n, 4] = channel * WIDE + cursor
+    outs.ask[n, 4] = crowd.channels[i] * WIDE + cursor
 
 
 def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
@@ -139,24 +199,23 @@ def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crow
     """
     incarnation = nodes.state[gateway, INCARNATION]
     seat = item & LOW
-    arrives = at + crowd.link[seat, DELAY]
+    arrives = behind_link(seat, at, crowd)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     behind = 0
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
-        if upto_of(crowd.resume_upto[i]) <= crowd.resume_cursor[i]:
-            release(i, seat, crowd.resume_cursor[i], arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
-        else:
-            behind += 1
-    n = outs.sent[1]
-    outs.sent[1] = n + 1
-    outs.down[n, 0] = arrives
-    outs.down[n, 1] = (19 << 56) | seat
-    outs.down[n, 2] = min(behind, 1)
-    outs.down[n, 3] = seat
-    outs.down[n, 4] = item // WIDE
+        tell_session(30, i, seat, upto_of(crowd.resume_upto[i]), arrives, crowd, outs)
+        top = upto_of(crowd.resume_upto[i])
+        if top <= crowd.resume_cursor[i] or crowd.held_first[i] > 0:
+            reached = release(i, seat, crowd.resume_cursor[i], top, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+            if reached < top:
+                crowd.resume_upto[i] = asked(top)
+        behind += is_asked(crowd.resume_upto[i])
+    tell(arrives, (19 << 56) | seat, min(behind, 1), seat, item // WIDE, outs)
     if behind == 0:
         recovered(seat, arrives, crowd, tally)
+        return
+    if crowd.link[seat, PACE] & SESSION:
         return
     n = outs.sent[2]
     outs.sent[2] = n + 1
@@ -164,30 +223,55 @@ def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crow
     outs.ask[n, 1] = (8 << 56) | seat
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = item
-    outs.ask[n, 4] = behind
+    outs.ask[n, 4] = 0
+
+
+def behind_link(seat: int, at: int, crowd: Crowd) -> int:
+    """When an answer that is ready at `at` reaches its client: behind all that has been written to it before; its own bytes are not counted."""
+    return int(max(at, crowd.link[seat, LINK_FREE_AT]) + crowd.link[seat, DELAY])
+
+
+def tell(arrives: int, name: int, row: int, seat: int, extra: int, outs: Outs) -> None:
+    """A frame to a client."""
+    n = outs.sent[1]
+    outs.sent[1] = n + 1
+    outs.down[n, 0] = arrives
+    outs.down[n, 1] = name
+    outs.down[n, 2] = row
+    outs.down[n, 3] = seat
+    outs.down[n, 4] = extra
+
+
+def tell_session(kind: int, i: int, seat: int, upto: int, arrives: int, crowd: Crowd, outs: Outs) -> None:
+    """What the log says of one channel, to a session; columns know it."""
+    if crowd.link[seat, PACE] & SESSION:
+        channel = crowd.channels[i]
+        tell(arrives, (kind << 56) | ((channel & 16777215) << 32) | seat, 0, seat, channel * WIDE + upto, outs)
 
 
 def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """The log answered a client that came back: its channels go live again, unless the connection breaks before the answer arrives."""
     seat = item & LOW
-    arrives = at + crowd.link[seat, DELAY]
+    incarnation = nodes.state[gateway, INCARNATION]
+    arrives = behind_link(seat, at, crowd)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
-    incarnation = nodes.state[gateway, INCARNATION]
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
         if is_asked(crowd.resume_upto[i]):
-            release(i, seat, upto_of(crowd.resume_upto[i]), arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+            tell_session(11, i, seat, upto_of(crowd.resume_upto[i]), arrives, crowd, outs)
+            release(i, seat, upto_of(crowd.resume_upto[i]), 0, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
     recovered(seat, arrives, crowd, tally)
 
 
 def filled(at: int, gateway: int, item: int, channel: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """The log answered for one gap."""
     seat = item & LOW
-    arrives = at + crowd.link[seat, DELAY]
+    i = subscription_of(seat, channel, crowd)
+    arrives = behind_link(seat, at, crowd)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
-    i = subscription_of(seat, channel, crowd)
-    release(i, seat, crowd.resume_upto[i], arrives, gateway, nodes.state[gateway, INCARNATION], nodes, book, crowd, log, outs, tally)
+    tell_session(11, i, seat, crowd.resume_upto[i], arrives, crowd, outs)
+    release(i, seat, crowd.resume_upto[i], 0, arrives, gateway, nodes.state[gateway, INCARNATION], nodes, book, crowd, log, outs, tally)
     tally.counters[FILLS] += 1
 
 

@@ -24,8 +24,8 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.protocol.machine import BOOT_OK, IDLE, OFFLINE, OPENED, RETRY, START, TOKEN, TOKEN_OK
-from simfabric.protocol.rules import token_fresh
+from simfabric.protocol.machine import BOOT_OK, IDLE, OFFLINE, OPENED, REPLAYING, RETRY, START, SYNCING, TOKEN, TOKEN_OK
+from simfabric.protocol.rules import LEAST_DELAY, token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
 PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP = range(11)
@@ -50,7 +50,7 @@ def live(
             seat = log.rows[row, PUBLISHER]
             members = crowd.members[log.rows[row, CHANNEL]]
             life = crowd.belief[seat]
-            if life < 0:
+            if life < 0 or crowd.state[seat] < REPLAYING or crowd.state[seat] > SYNCING:  # Nobody sends while the page says that it is not connected.
                 log.rows[row, FATE] = UNSENT
                 tally.counters[UNSENT_COUNT] += 1
                 tally.counters[UNSENT_OBLIGATIONS] += members
@@ -78,7 +78,7 @@ def live(
             else:
                 crowd.asked_at[seat] = at
                 tally.counters[TOKENS] += 1
-                write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, tally.counters[TOKENS])
+                write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, 0)
         elif kind == 16:
             call(at, seat, table, effects, hop, crowd, dial, sent, tally)
         else:
@@ -104,7 +104,7 @@ def live(
             if delay < 0:
                 tally.counters[GIVEN_UP] += 1
             else:
-                write(again, sent, 2, at + delay, (3 << 56) | seat, 0, seat, 0)
+                write(again, sent, 2, at + max(delay, LEAST_DELAY), (3 << 56) | seat, 0, seat, 0)
 
 
 def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, sent: Any, tally: Tally) -> None:

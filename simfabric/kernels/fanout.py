@@ -9,7 +9,7 @@ from typing import Any
 
 from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, inlined, to_word
-from simfabric.kernels.catching_up import ask_for_gap, hold, leave_trail
+from simfabric.kernels.catching_up import leave_trail, out_of_order, tell
 from simfabric.kernels.cores import take_up, worked
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.servers import free_first
@@ -38,6 +38,7 @@ from simfabric.kernels.state import (
     PUBLISHED_AT,
     SEAT,
     SEQUENCE,
+    SESSION,
     SHARED,
     SIZE,
     START,
@@ -101,26 +102,23 @@ def fan_out(
         if arrives >= crowd.link[seat, BREAKS_AT]:
             tally.counters[CUT] += 1
             continue
+        if crowd.link[seat, PACE] & SESSION:
+            tell(arrives, (25 << 56) | ((turn & 16777215) << 32) | seat, 0, seat, message, outs)
         cursor = book.rows[r, CURSOR]
         if sequence == cursor + 1:
             book.rows[r, CURSOR] = sequence
             live += 1
             delay = arrives - published
             delay_sum += delay
-            tally.delays[region_base + (crowd.link[seat, PACE] & 255), bin_of(delay)] += 1
+            tally.delays[region_base + (crowd.link[seat, PACE] & 127), bin_of(delay)] += 1
             if trailing:
                 leave_trail(message, seat, arrives, tally)
             mark = (mark + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
         elif sequence <= max(cursor, -(cursor + 1)):
             tally.counters[DUPLICATE] += 1
-        elif cursor < 0:
-            tally.counters[HELD] += 1
-            hold(seat, log.rows[row, CHANNEL], sequence, crowd)
         else:
-            tally.counters[GAPPED] += 1
-            book.rows[r, CURSOR] = -(cursor + 1)
-            hold(seat, log.rows[row, CHANNEL], sequence, crowd)
-            ask_for_gap(seat, gateway, log.rows[row, CHANNEL], cursor, arrives, nodes, crowd, outs)
+            tally.counters[HELD if cursor < 0 else GAPPED] += 1
+            out_of_order(r, seat, gateway, log.rows[row, CHANNEL], sequence, arrives, nodes, book, crowd, log, outs, tally)
     tally.digest[0] = mark
     tally.counters[LIVE] += live
     tally.counters[DELAY_SUM] += delay_sum

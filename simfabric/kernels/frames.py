@@ -24,15 +24,19 @@ SUBSCRIBE = 7  # a client asks for all its channels: extra = incarnation
 RESUME = 8  # a client asks the log for all channels in which it is behind
 REPLAYED = 9  # the answer to RESUME: the upper ends stand among the client's subscriptions
 GAP = 10  # a client asks the log for one channel: item = client, extra = channel and cursor, packed
-FILLED = 11  # the answer to GAP: extra = channel and last message, packed
+FILLED = 11  # the answer to GAP: extra = channel; to a session, of each channel that it asked for: extra = channel and last sequence, packed
 PUBLICATION = 12  # a user presses enter: item = message
 PUBLISH = 13  # the same on its way through the fabric
 DELIVER = 14  # a message for one gateway: extra = slot, or -1 when the gateway must look it up
-ASK = 15  # a client asks for a token: extra = number of the request
+ASK = 15  # a client asks for a token
 TOKEN = 16  # the answer to ASK
 READ = 17  # a gateway asks the log where the channels of a client stand, as soon as their routes are visible
 TOPS = 18  # the answer to READ
 SUBSCRIBED = 19  # a gateway tells a client where its channels stand: row = 1 if it is behind in any, extra = gateway and incarnation
+
+EVENT = 25  # a message reaches a session: extra = message
+WAKE = 26  # a session has something to do: a timer, or a ping
+TOP = 30  # a session is told where one channel stands, with SUBSCRIBED: extra = channel and sequence, packed
 
 KIND_SHIFT = 56
 

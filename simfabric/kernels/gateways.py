@@ -6,7 +6,7 @@ from typing import Any
 
 from simfabric.chance import draw, word
 from simfabric.compiling import inlined
-from simfabric.kernels.catching_up import caught_up, filled, told
+from simfabric.kernels.catching_up import caught_up, filled, forget_held, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
@@ -44,6 +44,7 @@ from simfabric.kernels.state import (
     SENT_BYTES,
     SERVED,
     SERVED_AT,
+    SESSIONS,
     SHARED,
     SIZE,
     SLOTS_FIRST,
@@ -114,10 +115,11 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
             slot = find_slot(channel, gateway, nodes.state[gateway, INCARNATION], book)
         if slot < 0:
             return True
-        if len(tally.trail) > 0 and tally.trailed[0] + book.slots[slot, SIZE] > len(tally.trail):
+        if len(tally.trail) > 0 and tally.trailed[0] + 64 * book.slots[slot, SIZE] > len(tally.trail):  # With what joins on.
             outs.sent[3] = 2
             return False
-        return bool(outs.sent[2] + book.slots[slot, SIZE] <= len(outs.ask))
+        told_of = book.slots[slot, SIZE] if nodes.settings[SESSIONS] == 1 else 0
+        return bool(outs.sent[2] + book.slots[slot, SIZE] <= len(outs.ask) and outs.sent[1] + told_of <= len(outs.down))
     if kind == 7:
         subscriptions = crowd.start[item + 1] - crowd.start[item]
         need = rows_needed(item, gateway, nodes.state[gateway, INCARNATION], book, crowd)
@@ -129,7 +131,8 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         outs.sent[3] = 2  # A client catches up with no more than the log holds.
         return False
     seat = item & LOW  # It may have to ask again for each of its channels.
-    return bool(outs.sent[1] < len(outs.down) and outs.sent[2] + crowd.start[seat + 1] - crowd.start[seat] < len(outs.ask))
+    subscriptions = crowd.start[seat + 1] - crowd.start[seat]
+    return bool(outs.sent[1] + subscriptions < len(outs.down) and outs.sent[2] + subscriptions < len(outs.ask))
 
 
 @inlined
@@ -235,7 +238,7 @@ def subscribe(at: int, gateway: int, seat: int, life: int, nodes: Nodes, book: B
     for i in range(first, crowd.start[seat + 1]):
         now = worked(core, now + draw(nodes.subscribe, word(nodes.keys[KEY_SUBSCRIBE], crowd.client[seat], at + i - first)), nodes)
         append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), now + nodes.settings[STORE_DELAY], book)
-        crowd.held_first[i] = 0
+        forget_held(i, crowd)
     crowd.subscribed[seat] = 1
     n = outs.sent[2]
     outs.sent[2] = n + 1

@@ -5,8 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.chance import draw, word
-from simfabric.kernels.state import APPENDED_AT, CHANNEL, FATE, LIFE, LOGGED, LOW, PREVIOUS, SEQUENCE, WIDE, Crowd, Log
-from simfabric.kernels.subscriptions import subscription_of
+from simfabric.kernels.state import (
+    APPENDED_AT,
+    CHANNEL,
+    CLOSED_SHIFT,
+    CURSOR,
+    DELAY,
+    FATE,
+    GAP_OPEN,
+    LIFE,
+    LOGGED,
+    LOW,
+    MOST_CLOSED,
+    PREVIOUS,
+    SEQUENCE,
+    WIDE,
+    Book,
+    Crowd,
+    Log,
+)  # fmt: skip
+from simfabric.kernels.subscriptions import find_slot, row_of, subscription_of
 
 NOT_ASKED = -1  # In `crowd.resume_upto`: of this channel nothing is asked.
 
@@ -65,12 +83,43 @@ def top_at(channel: int, time: int, log: Log) -> int:
     return head_at(channel, time, log) & LOW
 
 
+def deadline_of(i: int, crowd: Crowd) -> int:
+    """Until when the open gap of a subscription may close by itself [ns]."""
+    return int(crowd.resume_cursor[i]) << 31 | int(crowd.resume_upto[i])
+
+
+def closed_before(i: int, crowd: Crowd) -> bool:
+    """Whether this ask for a gap comes to nothing: it had closed by itself. Asks for one channel come in the order of their gaps."""
+    if (crowd.held_run[i] >> CLOSED_SHIFT) & MOST_CLOSED == 0:
+        return False
+    crowd.held_run[i] -= 1 << CLOSED_SHIFT
+    return True
+
+
+def gap_from(i: int, seat: int, cursor: int, deadline: int, upto: int, life: int, book: Book, crowd: Crowd) -> int:
+    """The gap with this deadline closes by itself no more: it is answered up to `upto`. Returns where it begins, by now.
+
+    `cursor` is where it began when it was noticed. A gap of an earlier connection changes nothing.
+    """
+    if crowd.held_run[i] & GAP_OPEN == 0 or deadline_of(i, crowd) != deadline:
+        return cursor
+    crowd.held_run[i] ^= GAP_OPEN
+    crowd.resume_upto[i] = upto
+    slot = find_slot(crowd.channels[i], life // LIFE, life % LIFE, book)
+    r = row_of(seat, slot, book) if slot >= 0 else -1
+    if r >= 0 and book.rows[r, CURSOR] < 0:
+        cursor = -(book.rows[r, CURSOR] + 1)
+    crowd.resume_cursor[i] = cursor
+    return cursor
+
+
 def answer(
     frames: Any,
     begin: int,
     count: int,
     free_at: Any,
     busy: Any,
+    book: Book,
     crowd: Crowd,
     log: Log,
     request: Any,
@@ -86,8 +135,9 @@ def answer(
     An answer reaches up to the message that stood in the log when the request came; what came later, the client holds from its live stream.
 
     counters: [0] requests, [1] channels asked, [2] messages sent, [3] served, [4] sum of arrival times, [5] work [ns].
-    Returns the number of frames written to `out`, one per request.
+    Returns the number of frames written to `out`.
     """
+    n = 0
     for f in range(begin, count):
         at = frames[f, 0]
         kind = frames[f, 1] >> 56
@@ -112,10 +162,14 @@ def answer(
             answer_kind = 9
         else:
             c = frames[f, 4] // WIDE
+            i = subscription_of(seat, c, crowd)
+            if closed_before(i, crowd):
+                counters[3] += 1
+                counters[4] = (counters[4] + at) & 4611686018427387903
+                continue
             upto = top_at(c, at, log)
-            crowd.resume_upto[subscription_of(seat, c, crowd)] = upto
+            sent = upto - gap_from(i, seat, frames[f, 4] & LOW, at - hop - crowd.link[seat, DELAY], upto, item // WIDE, book, crowd)
             work += draw(request, word(keys[0], crowd.client[seat], at + c))
-            sent = upto - (frames[f, 4] & LOW)
             counters[1] += 1
             answer_kind = 11
             extra = c
@@ -130,10 +184,10 @@ def answer(
         counters[3] += 1
         counters[4] = (counters[4] + at) & 4611686018427387903
         counters[5] += work
-        n = f - begin
         out[n, 0] = done + hop
         out[n, 1] = (answer_kind << 56) | (frames[f, 1] & 72057594037927935)
         out[n, 2] = (item // WIDE) // LIFE
         out[n, 3] = item
         out[n, 4] = extra
-    return count - begin
+        n += 1
+    return n

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 # A seat is the place of one client in the columns; seats of one gateway are neighbours at the start.
-LINK_FREE_AT, BREAKS_AT, DELAY, PACE = 0, 1, 2, 3  # Columns of a link; PACE = nanoseconds per byte << 16 | core << 8 | region.
+LINK_FREE_AT, BREAKS_AT, DELAY, PACE = 0, 1, 2, 3  # Columns of a link; PACE = nanoseconds per byte << 16 | core << 8 | SESSION | region.
+SESSION = 128  # In PACE: a session decides what this client does; what reaches it is told to it.
 
 
 class Crowd(NamedTuple):
@@ -34,8 +35,16 @@ class Crowd(NamedTuple):
     resume_cursor: Any  # int32[subscriptions]: the cursor with which an absent client will resume.
     resume_upto: Any  # int32[subscriptions]: up to which sequence the log answers what was asked; see kernels/catching_up.py.
     held_first: Any  # int32[subscriptions]: first sequence of the live messages held while catching up, 0 = none.
-    held_run: Any  # int32[subscriptions]: length of the unbroken run from there, and by how much the newest sequence lies behind its end << 16.
+    held_run: Any  # int32[subscriptions]: what more is known of held messages and open gaps, packed, see below.
 
+
+# `held_run` packs: length of the unbroken run from `held_first` on; how far the newest held sequence lies beyond the run's end; how many asks
+# for gaps are under way that have closed meanwhile; whether a gap is open that may still close by itself (then its deadline stands in
+# `resume_cursor` and `resume_upto`, which nobody else needs at that time).
+MOST_HELD = 65535
+BEYOND_SHIFT, MOST_BEYOND = 16, 1023
+CLOSED_SHIFT, MOST_CLOSED = 26, 15
+GAP_OPEN = 1 << 30
 
 # Columns of a slot, of a late slot, and of the pool's counters: see kernels/subscriptions.py.
 GATEWAY, START, SIZE, CAPACITY = 0, 1, 2, 3
@@ -72,10 +81,10 @@ class Log(NamedTuple):
     head_sequence: Any  # int64[channels]: its sequence, 0 = none.
 
 
-ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES = range(7)  # Columns of a node.
+ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES, NOTICED_AT = range(8)  # Columns of a node.
 NODE_COLUMNS = 8
 # Settings of the gateways.
-CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT = range(13)
+CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT, SESSIONS = range(14)
 NODE_SETTINGS = 16
 KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH = range(6)
 PAUSE_AT, PAUSE_NUMBER, PAUSE_UNTIL = 0, 1, 2  # Columns of a core's pauses.

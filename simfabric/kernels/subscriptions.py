@@ -220,6 +220,15 @@ def next_slot(channel: int, s: int, book: Book) -> int:
     return s + 1 if s < last else int(book.channel_more[channel])
 
 
+def row_of(seat: int, slot: int, book: Book) -> int:
+    """The row of a seat in a slot, searched from the newest: who catches up came lately."""
+    first = book.slots[slot, START]
+    r = first + book.slots[slot, SIZE] - 1
+    while r >= first and book.rows[r, SEAT] != seat:
+        r -= 1
+    return r if r >= first else -1
+
+
 def rows_needed(seat: int, gateway: int, incarnation: int, book: Book, crowd: Crowd) -> int:
     """Rows that the pool must still have free before this seat may subscribe here (an upper bound)."""
     need = 0

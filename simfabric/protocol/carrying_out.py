@@ -44,6 +44,7 @@ class Cause:
 
 
 UNKNOWN_CAUSE = Cause()
+CONNECTED_OR_NEW = (*machine.READY, machine.IDLE, machine.SIGNED_OUT)
 
 LISTED = tuple(tuple((state, given) in machine.LISTED for given in range(len(machine.INPUT_NAMES))) for state in range(len(machine.STATE_NAMES)))
 
@@ -54,6 +55,8 @@ def take(session: ClientState, lane: Lane, given: int, cause: Cause = UNKNOWN_CA
         session.count("ignored")
         return
     old, why = lane.state, given
+    if lane is session.primary and not session.settings.own_policy and old in CONNECTED_OR_NEW:
+        session.down_since = session.now
     follow = given
     while follow >= 0:
         state = lane.state
@@ -225,7 +228,7 @@ def _arm_retry(session: ClientState, lane: Lane, cause: Cause) -> None:
 
 def _redial(session: ClientState, delay: int, cause: Cause) -> None:
     """Wait so long, or as advised, whichever is longer."""
-    if cause.advised >= 0:
+    if cause.advised >= 0 and session.settings.own_policy:  # No other client heeds advice.
         delay = rules.retry_delay(delay, cause.advised, cause.spread, session.draw(AWAY))
     session.arm(timers.RETRY, session.now + max(rules.LEAST_DELAY, delay))
 

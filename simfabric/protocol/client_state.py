@@ -94,8 +94,8 @@ class ClientState(Timers):
     """Everything that a session knows."""
 
     __slots__ = (
-        "allowed", "attempt", "behind", "channels", "client", "draws", "effects", "fetches", "flags", "generations", "inbox", "ladder", "last_dial", "now",
-        "outbox", "primary", "reason", "serial", "settings", "sharing", "standby", "standby_tries", "token_until",
+        "allowed", "attempt", "behind", "channels", "client", "down_since", "draws", "effects", "fetches", "flags", "generations", "inbox", "ladder",
+        "last_dial", "now", "outbox", "primary", "reason", "serial", "settings", "sharing", "standby", "standby_tries", "token_until",
     )  # fmt: skip
 
     def __init__(self, client: int, settings: Settings) -> None:
@@ -107,6 +107,7 @@ class ClientState(Timers):
         self.attempt = 0  # Dials that failed in a row.
         self.token_until = 0  # When the token in hand ends; while one is asked for, when that was.
         self.last_dial = -NEVER
+        self.down_since = 0  # Since when it is without a connection; only some clients' waits depend on it.
         self.allowed: frozenset[int] | None = None  # From the bootstrap; None = not in hand.
         self.channels: dict[int, Channel] | None = None
         self.behind = 0  # Channels that are catching up.

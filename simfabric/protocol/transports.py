@@ -73,7 +73,7 @@ def backoff(session: ClientState, u: float) -> int:
     """The wait before the next dial."""
     parameters, attempt = session.settings.parameters, session.attempt
     if not session.settings.own_policy:
-        return session.settings.profile.wait(attempt, u)
+        return session.settings.profile.wait(attempt, u, session.now - session.down_since)
     rule = rules.backoff if parameters.jitter_order == "cap_first" else rules.backoff_jitter_first
     numbers = (parameters.reconnect_first, parameters.reconnect_factor, parameters.reconnect_cap, parameters.reconnect_jitter)
     return rule(attempt, *numbers, u)

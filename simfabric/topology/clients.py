@@ -84,6 +84,11 @@ class Clients(Section):
         "connected: every client is connected when the run begins; a duration: they dial spread over that time.",
     )
     reconnect: Reconnect = section(Reconnect, "How a client comes back after its connection broke.")
+    sessions: int | None = leaf(
+        Quantity(COUNT, "0", "100M", MappingProxyType({"all": None})),
+        "0",
+        "Clients that are run one by one, by the protocol's own client code, and leave a trace; they do what they would do as columns.",
+    )
     connect_timeout: int = leaf(
         Quantity(DURATION, "100ms", "1h"), "10s", "A client waits so long for a token, and so long for the edge; then it gives the attempt up."
     )

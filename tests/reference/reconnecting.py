@@ -122,7 +122,7 @@ class Reconnecting:
                 if wait < 0:
                     self.note(client, "gave up")
                     return
-                yield self.env.timeout(wait)
+                yield self.env.timeout(max(wait, 1_000_000))  # No timer is shorter than a millisecond.
                 token = self.topology.apis.token
                 if token.ttl and self.env.now + token.margin >= asked_at + token.ttl:
                     self.note(client, "asked")
