@@ -19,13 +19,16 @@ from simfabric.kernels.state import (
     FILLS,
     GAP_OPEN,
     GAP_WAIT,
+    HELD_BITS,
     INCARNATION,
+    LAST_SHIFT,
     LIFE,
     LINK_FREE_AT,
     LOW,
     MOST_BEYOND,
     MOST_CLOSED,
-    MOST_HELD,
+    MOST_FIRST,
+    MOST_LAST,
     NOTICED_AT,
     PACE,
     PREVIOUS,
@@ -50,19 +53,26 @@ from simfabric.kernels.subscriptions import find_slot, row_of, subscription_of
 
 
 def hold(i: int, sequence: int, crowd: Crowd) -> None:
-    """Keep a live message until the log has filled what lies before it: an unbroken run, and how far beyond it the newest one is."""
+    """Keep a live message until the log has filled what lies before it: the first and the last unbroken run are known, not what is between."""
     run = crowd.held_run[i]
-    length, beyond = run & MOST_HELD, (run >> BEYOND_SHIFT) & MOST_BEYOND
+    length, beyond, last = run & MOST_FIRST, (run >> BEYOND_SHIFT) & MOST_BEYOND, (run >> LAST_SHIFT) & MOST_LAST
+    further = sequence - (crowd.held_first[i] + length - 1)
     if crowd.held_first[i] == 0:
         crowd.held_first[i] = sequence
-        length, beyond = 1, 0
-    else:
-        further = sequence - (crowd.held_first[i] + length - 1)
-        if further == 1 and beyond == 0 and length < MOST_HELD:
-            length += 1
-        else:
-            beyond = min(max(beyond, further), MOST_BEYOND)
-    crowd.held_run[i] = (run & ~(MOST_HELD | MOST_BEYOND << BEYOND_SHIFT)) | length | beyond << BEYOND_SHIFT
+        length, beyond, last = 1, 0, 0
+    elif beyond == 0 and further == 1 and length < MOST_FIRST:
+        length += 1
+    elif further > beyond:
+        last = min(last + 1, MOST_LAST) if beyond > 0 and further == beyond + 1 else 1
+        beyond = min(further, MOST_BEYOND)
+    crowd.held_run[i] = (run & ~HELD_BITS) | length | beyond << BEYOND_SHIFT | last << LAST_SHIFT
+
+
+def hold_last(i: int, newest: int, run: int, crowd: Crowd) -> None:
+    """Of what was held, go on holding the last unbroken run; `run` is what `held_run` was."""
+    last = max(1, (run >> LAST_SHIFT) & MOST_LAST)
+    crowd.held_first[i] = newest - last + 1
+    crowd.held_run[i] = (crowd.held_run[i] & ~HELD_BITS) | last
 
 
 def forget_held(i: int, crowd: Crowd) -> None:
@@ -124,12 +134,15 @@ def join(i: int, r: int, upto: int, arrives: int, nodes: Nodes, book: Book, crow
     seat = book.rows[r, SEAT]
     cursor = -(book.rows[r, CURSOR] + 1)
     reached = max(upto, cursor)
-    end = crowd.held_first[i] + (crowd.held_run[i] & MOST_HELD) - 1
-    newest = end + ((crowd.held_run[i] >> BEYOND_SHIFT) & MOST_BEYOND)
-    if crowd.held_first[i] == 0:
-        newest = 0
-    elif crowd.held_first[i] <= reached + 1:
-        reached = max(reached, end)
+    newest = 0
+    if crowd.held_first[i] > 0:
+        run = crowd.held_run[i]
+        end = crowd.held_first[i] + (run & MOST_FIRST) - 1
+        newest = end + ((run >> BEYOND_SHIFT) & MOST_BEYOND)
+        if crowd.held_first[i] <= reached + 1:
+            reached = max(reached, end)
+        if newest > end and newest - ((run >> LAST_SHIFT) & MOST_LAST) <= reached:
+            reached = max(reached, newest)
     forget_held(i, crowd)
     book.rows[r, CURSOR] = reached
     last = message_at(crowd.channels[i], reached, log)
@@ -165,10 +178,11 @@ def out_of_order(
         hold(i, sequence, crowd)
         return
     deadline = deadline_of(i, crowd)
+    run = crowd.held_run[i]
     reached, newest = join(i, r, sequence, arrives, nodes, book, crowd, log, tally)
     if newest > reached:
         book.rows[r, CURSOR] = -(reached + 1)
-        hold(i, newest, crowd)
+        hold_last(i, newest, run, crowd)
         open_gap(i, deadline, crowd)
     elif crowd.link[seat, PACE] & SESSION == 0:
         crowd.held_run[i] += 1 << CLOSED_SHIFT  # The log is asked all the same, in this account; the ask comes to nothing.

@@ -38,13 +38,16 @@ class Crowd(NamedTuple):
     held_run: Any  # int32[subscriptions]: what more is known of held messages and open gaps, packed, see below.
 
 
-# `held_run` packs: length of the unbroken run from `held_first` on; how far the newest held sequence lies beyond the run's end; how many asks
-# for gaps are under way that have closed meanwhile; whether a gap is open that may still close by itself (then its deadline stands in
-# `resume_cursor` and `resume_upto`, which nobody else needs at that time).
-MOST_HELD = 65535
-BEYOND_SHIFT, MOST_BEYOND = 16, 1023
-CLOSED_SHIFT, MOST_CLOSED = 26, 15
-GAP_OPEN = 1 << 30
+# `held_run` packs what else is known of the held messages: length of the unbroken run from `held_first` on; by how much the newest one lies
+# beyond that run's end; length of the unbroken run up to the newest one, when that is another; how many asks for gaps are under way that have
+# closed meanwhile; whether a gap is open that may still close by itself (then its deadline stands in `resume_cursor` and `resume_upto`, which
+# nobody else needs at that time).
+MOST_FIRST = 4095
+BEYOND_SHIFT, MOST_BEYOND = 12, 511
+LAST_SHIFT, MOST_LAST = 21, 31
+HELD_BITS = 0x3FFFFFF  # All of it that is about held messages.
+CLOSED_SHIFT, MOST_CLOSED = 26, 7
+GAP_OPEN = 1 << 29
 
 # Columns of a slot, of a late slot, and of the pool's counters: see kernels/subscriptions.py.
 GATEWAY, START, SIZE, CAPACITY = 0, 1, 2, 3
