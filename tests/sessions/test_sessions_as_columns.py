@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simfabric.kernels.clients import DIALS, GIVEN_UP, OFFLINES, REFUSALS
-from simfabric.kernels.state import DUPLICATE, FILLS, GAPPED, HELD, OVERFLOWN, REPLAYED_COUNT
+from simfabric.kernels.state import FILLS, GAPPED, HELD, OVERFLOWN, REPLAYED_COUNT
 from tests.helpers import topology_of
 from tests.sessions.comparing import differing, ran, shown
 
@@ -51,11 +51,11 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_sessions_leave_the_same_facts_as_columns(case):
     topology = topology_of(CHAT, **CASES[case])
-    columns, facts = ran(topology)
+    _, facts = ran(topology)
     sessions, same = ran(topology_of(CHAT, **CASES[case], clients__sessions="all"))
     assert differing(facts, same) == []
     counters, clients = facts["counters"], facts["clients counters"]
-    assert clients[DIALS] >= 60 and (counters[REPLAYED_COUNT] > 100 or case in ("no subscriptions", "everybody dials at the start", "clients that give up waiting")), "void"
+    assert clients[DIALS] >= 60 and (counters[REPLAYED_COUNT] > 100 or case in FEW), "void"
     if "overflow" in case or "gaps" in case:
         assert min(counters[[OVERFLOWN, GAPPED, FILLS, HELD]]) > 50, "void"
     if case in ("refusals with advice", "an early banner", "a token API that refuses"):
@@ -64,7 +64,68 @@ def test_sessions_leave_the_same_facts_as_columns(case):
     assert_shown(facts["trail"], shown(sessions), topology.run.duration)
 
 
+FEW = ("no subscriptions", "everybody dials at the start", "clients that give up waiting")
 BANNERS = ("an early banner", "the jitter before the cap")
+
+
+@st.composite
+def drawn(draw):
+    """A small topology, as changes of CHAT: any pattern, delays, links, queues and waits, and one to three faults."""
+    one_of = lambda *values: draw(st.sampled_from(values))  # noqa: E731
+    faults = [
+        f"{{kind: {one_of('kill_node', 'restart_node')}, at: {draw(st.integers(1, 38))}s, down: {one_of('1ms', '900ms', '4s')}, "
+        f"target: {{gateway: {one_of('all', 'one', '0')}}}}}"
+        for _ in range(draw(st.integers(1, 3)))
+    ]
+    return {
+        "run.duration": "45s",
+        "run.seed": draw(st.integers(0, 1000)),
+        "clients.count": draw(st.integers(1, 40)),
+        "clients.subscriptions": draw(st.integers(1, 5)),
+        "clients.delay": one_of("1ms", "uniform(1ms, 30ms)", "exponential(20ms)"),
+        "clients.bandwidth": one_of("unlimited", "2Mbit/s", "100kbit/s"),
+        "clients.gap_wait": one_of("0s", "50ms", "300ms"),
+        "clients.notice": one_of("0s", "0s", "1500ms"),
+        "clients.start": one_of("connected", "connected", "10s"),
+        "clients.reconnect.attempt_limit": one_of("1", "8"),
+        "clients.reconnect.stable_after": one_of("0s", "5s", "30s"),
+        "clients.fleet": one_of("[]", "[{profile: ably-js, share: 40%}, {profile: phoenix, share: 40%}]"),
+        "gateways.count": draw(st.integers(1, 4)),
+        "gateways.buffer": one_of("1MB", "4KB"),
+        "gateways.work.subscribe": one_of("1ms", "20us"),
+        "balancer.handshake": one_of("1ms", "exponential(150ms)"),
+        "balancer.queue_timeout": one_of("200ms", "10s"),
+        "balancer.retry_after": one_of("1s", "5s"),
+        "apis.token.ttl": one_of("0s", "20s", "10min"),
+        "fanout.pattern": one_of("targeted", "broadcast", "direct"),
+        "storage.shards": one_of("1", "4"),
+        "traffic[0].rate": one_of("6/min", "30/min"),
+        "traffic[0].size": one_of("200B", "3KB"),
+        "faults": f"[{', '.join(faults)}]",
+    }
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(drawn(), st.sampled_from(["all", "3"]))
+def test_on_any_small_topology_sessions_do_what_columns_do(changes, which):
+    topology = topology_of(CHAT, **changes)
+    _, facts = ran(topology)
+    sessions, same = ran(topology_of(CHAT, **changes, clients__sessions=which))
+    assert differing(facts, same) == []
+    if which == "all":
+        assert_shown(facts["trail"], shown(sessions), topology.run.duration)
+
+
+def test_sessions_beside_compiled_columns_change_nothing():
+    _, facts = ran(topology_of(CHAT), by_numba=True)
+    _, same = ran(topology_of(CHAT, clients__sessions="7"), by_numba=True)
+    assert differing(facts, same) == []
+
+
+def test_what_sessions_do_does_not_depend_on_the_window():
+    whole, facts = ran(topology_of(CHAT, clients__sessions="all"))
+    short, same = ran(topology_of(CHAT, clients__sessions="all", run__window="400us"))
+    assert differing(facts, same) == [] and np.array_equal(shown(whole), shown(short))
 
 
 def assert_shown(trail, shown_rows, end):
