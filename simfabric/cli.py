@@ -64,6 +64,23 @@ def run(
 
 
 @app.command()
+def trace(
+    file: File,
+    clients: Annotated[list[int] | None, typer.Argument(help="Numbers of the clients to show; none given: the first session.")] = None,
+    sets: Sets = None,
+    first: Annotated[str, typer.Option(help="From when on, such as 9500ms.")] = "0s",
+    last: Annotated[str | None, typer.Option(help="Until when; not given: to the end.")] = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Source of a Mermaid diagram instead of text.")] = False,
+    width: Annotated[int, typer.Option(help="Of the text, in columns.")] = 120,
+    unfold: Annotated[bool, typer.Option("--unfold", help="A row for every step, also for repetitions.")] = False,
+) -> None:
+    """Run a topology and show what single clients did, as a message sequence chart."""
+    from simfabric.running.tracing import trace as traced
+
+    sys.stdout.write(traced(file, clients or (), sets or (), first, last, mermaid=mermaid, width=width, fold=not unfold))
+
+
+@app.command()
 def check(file: File, sets: Sets = None, allow_large: AllowLarge = False) -> None:
     """Validate a topology and print its plan, before anything is allocated."""
     from simfabric.facade import refuse_what_does_not_fit
@@ -115,10 +132,13 @@ def version() -> None:
 
 def main() -> None:
     """The entry point: errors meant for people are printed, not traced."""
-    from simfabric.errors import SimfabricError
+    from simfabric.errors import Refusal, SimfabricError
 
     try:
         app()
+    except Refusal as refusal:
+        sys.stderr.write(f"{refusal.value}: {refusal.law}\n    cure: {refusal.cure}\n")
+        sys.exit(WRONG)
     except SimfabricError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(WRONG)

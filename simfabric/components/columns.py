@@ -101,13 +101,10 @@ def delays_of(world: World, who: Identities) -> Array:
     return delay
 
 
-def seats_of_sessions(topology: Topology, client: Array) -> Array:
-    """The seats whose clients are sessions: all of them, or so many, far apart by number."""
-    count = len(client)
-    wanted = count if topology.clients.sessions is None else min(topology.clients.sessions, count)
-    chosen = np.zeros(count, bool)
-    chosen[(np.arange(wanted) * spread(count)) % count] = True
-    return np.flatnonzero(chosen[client])
+def sessions_of(topology: Topology) -> Array:
+    """The numbers of the clients that are sessions: all of them, or so many, far apart."""
+    count, wanted = topology.clients.count, topology.clients.sessions
+    return (np.arange(count if wanted is None else min(wanted, count)) * spread(count)) % count
 
 
 def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
@@ -121,7 +118,7 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
     pace = 0 if topology.clients.bandwidth == 0 else max(1, round(8e9 / topology.clients.bandwidth))
     core = np.arange(count, dtype=np.int64) % topology.gateways.cores
     link[:, PACE] = (pace << 16) | (core << 8) | who.region[seated]
-    link[seats_of_sessions(topology, seated), PACE] |= SESSION
+    link[np.isin(seated, sessions_of(topology)), PACE] |= SESSION
     start, channels = channels_of(world, seated)
     channel_count = len(topology.channels.given) + topology.channels.count
     members = np.zeros(channel_count, np.int32)

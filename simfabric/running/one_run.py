@@ -63,6 +63,8 @@ def run(topology: Topology, *, on_progress: Callable[[Progress], None] | None = 
     watch = Watch(fabric, began, on_progress)
     if trail:
         fabric.gateways.keep_trail()
+    if fabric.clients.sessions is not None:
+        fabric.clients.sessions.trace.kept = True
     env, duration = fabric.world.env, topology.run.duration
     env.process(watch.sampling(duration))
     with stoppable(watch.stop):

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simfabric._version import __version__
+from simfabric.analysis import sequence_chart
 from simfabric.analysis.bottleneck import Bottleneck, bottleneck
 from simfabric.analysis.quantiles import mean, quantile, share_below
 from simfabric.analysis.slo import Objective
+from simfabric.components.session_trace import Step
 from simfabric.fabric import Fabric
 from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, STAGE_NAMES, STALE, WASTED
 from simfabric.laws import Verdict, judge
@@ -26,6 +28,7 @@ from simfabric.world import SECOND, Array
 if TYPE_CHECKING:
     import pandas
 
+PARTICIPANTS = ("client", "bootstrap API", "token API", "edge", "gateway", "replay", "snapshot API")  # Of a chart, from left to right.
 QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
 MESSAGE_NAMES = (
     "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at",
@@ -59,6 +62,7 @@ class Result:
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
+    trace: tuple[Step, ...]  # What the sessions did (`clients.sessions`), by time; the first 200 000 steps.
 
     @cached_property
     def laws(self) -> tuple[Verdict, ...]:
@@ -88,6 +92,15 @@ class Result:
     def stage(self, name: str, q: float) -> float | None:
         """Quantile q of one stage of STAGE_NAMES [s]."""
         return seconds(quantile(self.stages[STAGE_NAMES.index(name)], q))
+
+    def chart(self, *clients: int, first: float | None = None, last: float | None = None, mermaid: bool = False, width: int = 120, fold: bool = True) -> str:
+        """What these sessions did (none named: all) within [first, last] seconds, as a message sequence chart: text, or Mermaid source."""
+        bounds = {name: None if at is None else round(at * SECOND) for name, at in (("first", first), ("last", last))}
+        steps = [sequence_chart.Step(*step) for step in self.trace]
+        steps = sequence_chart.select(steps, *(f"client {client}" for client in clients), **bounds)
+        if mermaid:
+            return sequence_chart.mermaid(steps, order=PARTICIPANTS, fold=fold)
+        return sequence_chart.text(steps, order=PARTICIPANTS, width=width, fold=fold)
 
     @cached_property
     def utilisation(self) -> dict[str, float]:
@@ -245,6 +258,7 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,
+        trace=fabric.clients.sessions.trace.steps() if fabric.clients.sessions else (),
     )
 
 
