@@ -4,7 +4,7 @@
                      │  ▲                    │ ▲ ▲ ▲                                                       targeted  │
                      │  └────────────────────┘ │ │ └────────────────────────────────────────────────────────────────┘
                      ├──▶ balancer ────────────┘ └── replay            (broadcast: consumers ──▶ gateways; direct: storage ──▶ routers)
-                     └──▶ token API
+                     └──▶ bootstrap API, token API
 
 Who writes what: clients belief and timers; gateways links, homes, rows and slots; brokers (with `direct` the storage) the log's order;
 replay the answers; faults and leases whatever a control event changes, when every clock stands at that instant.
@@ -12,7 +12,7 @@ replay the answers; faults and leases whatever a control event changes, when eve
 
 from __future__ import annotations
 
-from simfabric.components.apis import Tokens
+from simfabric.components.apis import Api
 from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Brokers, Consumers, Producers, partitions_of_channels
 from simfabric.components.clients import Clients
@@ -25,6 +25,7 @@ from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
 from simfabric.components.routers import Routers
 from simfabric.components.storage import Storage
+from simfabric.kernels.frames import BOOTED, TOKEN
 from simfabric.kernels.state import ALIVE, INCARNATION
 from simfabric.topology import Topology
 from simfabric.world import World
@@ -60,12 +61,13 @@ class Fabric:
             else None
         )
         self.replay = Replay(world, columns)
-        self.tokens = Tokens(world, columns)
+        self.bootstrap = Api(world, columns, "bootstrap", BOOTED)
+        self.tokens = Api(world, columns, "token", TOKEN)
         self._wire()
         self._hear()
         parts: list[Component | None] = [
-            self.publishers, self.clients, self.tokens, self.balancer, self.gateways, self.storage, self.producers, self.brokers, self.consumers, self.routers,
-            self.replay,
+            self.publishers, self.clients, self.bootstrap, self.tokens, self.balancer, self.gateways, self.storage, self.producers, self.brokers,
+            self.consumers, self.routers, self.replay,
         ]  # fmt: skip
         self.components = [component for component in parts if component is not None]
         self.conductor = Conductor(world, self.components, topology.run.window)
@@ -78,8 +80,9 @@ class Fabric:
         self.publishers.producers = self.producers
         self.clients.to_gateways = self.gateways
         self.clients.to_balancer = self.balancer
+        self.clients.to_bootstrap = self.bootstrap
         self.clients.to_tokens = self.tokens
-        self.tokens.to_clients = self.clients
+        self.bootstrap.to_clients = self.tokens.to_clients = self.clients
         self.balancer.columns = self.columns
         self.balancer.to_gateways = self.gateways
         self.balancer.to_clients = self.clients
@@ -108,8 +111,9 @@ class Fabric:
         self.clients.hears(self.publishers, 0)
         self.clients.hears(self.gateways, floor)
         self.clients.hears(self.balancer, floor)
-        self.clients.hears(self.tokens, floor + hop)
-        self.tokens.hears(self.clients, floor + hop)
+        for api in (self.bootstrap, self.tokens):
+            self.clients.hears(api, floor + hop)
+            api.hears(self.clients, floor + hop)
         self.balancer.hears(self.clients, floor + hop)
         self.gateways.hears(self.clients, floor)
         self.gateways.hears(self.balancer, hop)

@@ -3,11 +3,11 @@
     publishers ──▶ clients ──uplink──▶ gateways
                     │ ▲└──dial──▶ balancer ──▶ gateways ──▶ clients
                     ▼ │
-                  token API
+          bootstrap API, token API
 
 The receive side (cursor per subscription: in order, duplicate, gap) is settled where messages are written, in the gateways' kernel.
 
-Leaves out: bootstrap (its answer is in hand), heartbeats, tabs, the bounded client queue; a send that was lost is not sent again.
+Leaves out: heartbeats, tabs, the bounded client queue; a send that was lost is not sent again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from simfabric.chance import uniform
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.kernels import clients as kernels
-from simfabric.kernels.frames import DIAL, KIND_SHIFT, NOTICE, WIDTH
+from simfabric.kernels.frames import BOOT, DIAL, KIND_SHIFT, NOTICE, WIDTH
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.lifecycle import LIFECYCLE, Fleet
 from simfabric.kernels.state import DELAY, LIFE
@@ -35,6 +35,7 @@ def settings_of(topology: Topology) -> Array:
     values = (
         reconnect.first, reconnect.cap, int(reconnect.jitter_order == "jitter_first"), reconnect.attempt_limit, reconnect.offline_retry, reconnect.stable_after,
         token.ttl, token.margin, drain.retry_after, drain.spread, -1 if balancer.retry_after is None else balancer.retry_after, balancer.retry_spread,
+        int(topology.apis.bootstrap.enabled),
     )  # fmt: skip
     assert len(values) == LIFECYCLE
     return np.array(values, np.int64)
@@ -68,6 +69,7 @@ class Clients(Component):
         self.tally = new_tally(0)
         self.to_gateways: Component
         self.to_balancer: Component
+        self.to_bootstrap: Component
         self.to_tokens: Component
         self._live = world.kernel(kernels.live)
         self.fleet = fleet_of(world, columns)
@@ -94,7 +96,11 @@ class Clients(Component):
         )  # fmt: skip
         self.to_gateways.inbox.put(up, int(self._sent[0]))
         self.to_balancer.inbox.put(dial, int(self._sent[1]))
-        self.to_tokens.inbox.put(ask, int(self._sent[3]))
+        if self._sent[3]:
+            asked = ask[: self._sent[3]]
+            boots = asked[:, 1] >> KIND_SHIFT == BOOT
+            for api, chosen in ((self.to_bootstrap, boots), (self.to_tokens, ~boots)):
+                api.inbox.put(asked[chosen], int(chosen.sum()))
         if self._sent[2]:  # A client that waits briefly dials before the end of this stretch: its timer is served now. Clients do not touch each other.
             self.inbox.clock = self.clock
             self.inbox.put(again, int(self._sent[2]))

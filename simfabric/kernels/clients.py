@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.lifecycle import TOKEN_MARGIN, TOKEN_TTL, Fleet, advice, ended, input_of, opened, ready, taken, wait
+from simfabric.kernels.lifecycle import BANNER, BOOTED, TOKEN_MARGIN, TOKEN_TTL, Fleet, advice, ended, input_of, opened, ready, started, taken, wait
+from simfabric.kernels.lifecycle import BOOTS as MUST_BOOT
 from simfabric.kernels.state import (
     CHANNEL,
     DELAY,
@@ -24,12 +25,12 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.protocol.machine import BOOT_OK, IDLE, OFFLINE, OPENED, RETRY, START, TOKEN, TOKEN_OK
+from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, TOKEN, TOKEN_OK
 from simfabric.protocol.rules import token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
-PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP = range(11)
-ADVISED, TIMED_OUT = -1, -2  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time.
+PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP, BOOTS = range(12)
+ADVISED, TIMED_OUT, FAILED = -1, -2, -3  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time; 500.
 PLANNED = 1  # Row of a NOTICE: the gateway said that it would close.
 
 
@@ -37,7 +38,7 @@ def live(
     frames: Any, count: int, settings: Any, factor: float, jitter: float, keys: Any, table: Any, effects: Any, hop: int, crowd: Crowd, fleet: Fleet, log: Log,
     up: Any, dial: Any, again: Any, ask: Any, sent: Any, tally: Tally
 ) -> None:  # fmt: skip
-    """Serve the clients' frames. sent: frames written to `up` (gateways), `dial` (balancer), `again` (timers) and `ask` (token API)."""
+    """Serve the clients' frames. sent: frames written to `up` (gateways), `dial` (balancer), `again` (timers) and `ask` (bootstrap and token API)."""
     for f in range(count):
         at = frames[f, 0]
         kind = frames[f, 1] >> 56
@@ -70,15 +71,15 @@ def live(
             if crowd.belief[seat] == extra:
                 ready(seat, at, frames[f, 2] == 1, table, effects, crowd)
         elif kind == 3:
-            given = START if crowd.state[seat] == IDLE else RETRY
-            taken(seat, given, table, effects, crowd)
-            taken(seat, BOOT_OK, table, effects, crowd)  # Skip rule: what bootstrap said is still in hand.
-            if settings[TOKEN_TTL] == 0 or token_fresh(at, crowd.asked_at[seat], settings[TOKEN_TTL], settings[TOKEN_MARGIN]):
-                call(at, seat, table, effects, hop, crowd, dial, sent, tally)
+            started(seat, table, effects, crowd)
+            if settings[MUST_BOOT] == 0 or crowd.flags[seat] & BOOTED:  # Skip rule: what bootstrap said is still in hand.
+                token(at, seat, settings, table, effects, hop, crowd, dial, ask, sent, tally)
             else:
-                crowd.asked_at[seat] = at
-                tally.counters[TOKENS] += 1
-                write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, tally.counters[TOKENS])
+                tally.counters[BOOTS] += 1
+                write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (20 << 56) | seat, 0, seat, 0)
+        elif kind == 21:
+            crowd.flags[seat] |= BOOTED
+            token(at, seat, settings, table, effects, hop, crowd, dial, ask, sent, tally)
         elif kind == 16:
             call(at, seat, table, effects, hop, crowd, dial, sent, tally)
         else:
@@ -97,14 +98,25 @@ def live(
             after, spread = advice(planned, kind == 6 and extra == ADVISED, crowd.state[seat], settings)
             given = input_of(seat, planned, crowd, settings, fleet)
             mask = taken(seat, given, table, effects, crowd)
-            if crowd.state[seat] == OFFLINE and crowd.banner[seat] == 0:
-                crowd.banner[seat] = 1
+            if crowd.state[seat] == OFFLINE and crowd.flags[seat] & BANNER == 0:
+                crowd.flags[seat] |= BANNER
                 tally.counters[OFFLINES] += 1
             delay = wait(seat, at, mask, after, spread, factor, jitter, settings, keys, crowd, fleet)
             if delay < 0:
                 tally.counters[GIVEN_UP] += 1
             else:
                 write(again, sent, 2, at + delay, (3 << 56) | seat, 0, seat, 0)
+
+
+def token(at: int, seat: int, settings: Any, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, ask: Any, sent: Any, tally: Tally) -> None:
+    """What bootstrap says is in hand: dial with a token that is still fresh, or ask for one."""
+    taken(seat, BOOT_OK, table, effects, crowd)
+    if settings[TOKEN_TTL] == 0 or token_fresh(at, crowd.asked_at[seat], settings[TOKEN_TTL], settings[TOKEN_MARGIN]):
+        call(at, seat, table, effects, hop, crowd, dial, sent, tally)
+    else:
+        crowd.asked_at[seat] = at
+        tally.counters[TOKENS] += 1
+        write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, 0)
 
 
 def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, sent: Any, tally: Tally) -> None:

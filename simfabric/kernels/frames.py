@@ -33,6 +33,8 @@ TOKEN = 16  # the answer to ASK
 READ = 17  # a gateway asks the log where the channels of a client stand, as soon as their routes are visible
 TOPS = 18  # the answer to READ
 SUBSCRIBED = 19  # a gateway tells a client where its channels stand: row = 1 if it is behind in any, extra = gateway and incarnation
+BOOT = 20  # a client that starts asks what it may see
+BOOTED = 21  # the answer to BOOT
 
 KIND_SHIFT = 56
 

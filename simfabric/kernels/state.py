@@ -21,7 +21,7 @@ class Crowd(NamedTuple):
     belief: Any  # int64[seats]: the life (gateway and incarnation) that the client believes to be connected to, -1 = none.
     broke_at: Any  # int64[seats]: when the client lost its connection [ns], or when it first dialled.
     state: Any  # int8[seats]: state of the protocol's table.
-    banner: Any  # int8[seats]: 1 from the entry into offline until the client is connected again.
+    flags: Any  # int8[seats]: what else a client remembers, in bits; see kernels/lifecycle.py.
     ready_at: Any  # int64[seats]: when the connection became ready [ns].
     asked_at: Any  # int64[seats]: when the client asked for its last token [ns].
     drawn: Any  # int32[seats, 3]: backoffs, slow retries and advised waits ever drawn: the addresses of their chance.

@@ -66,7 +66,7 @@ def loads_of(topology: Topology, members: Membership, flows: Sequence[Flow], spr
         found.append(routers_load(topology, flows, spread, hot))
     requests, given = catching_up(topology, members, flows)
     replay = topology.replay.servers
-    return (*found, tokens_load(topology), load("replay", "server", replay, requests, given, given / (replay * SECOND)))
+    return (*found, *apis_load(topology), load("replay", "server", replay, requests, given, given / (replay * SECOND)))
 
 
 def balancer_load(topology: Topology) -> Load:
@@ -77,12 +77,14 @@ def balancer_load(topology: Topology) -> Load:
     return load("balancer", "server", config.servers, dials, given, given / (config.servers * SECOND))
 
 
-def tokens_load(topology: Topology) -> Load:
-    """A token for the first dial of everybody; none where dials need none."""
-    config = topology.apis.token
-    requests = dials_of(topology) if config.ttl else 0.0
-    given = requests * mean_of(config.work)
-    return load("token_api", "server", config.servers, requests, given, given / (config.servers * SECOND))
+def apis_load(topology: Topology) -> tuple[Load, ...]:
+    """Bootstrap, and a token for the first dial of everybody; none where clients need none. Who met an error asks again."""
+    apis, found = topology.apis, []
+    for name, config, needed in (("bootstrap_api", apis.bootstrap, apis.bootstrap.enabled), ("token_api", apis.token, apis.token.ttl > 0)):
+        requests = dials_of(topology) / max(1e-9, 1.0 - config.errors) if needed else 0.0
+        given = requests * mean_of(config.work)
+        found.append(load(name, "server", config.servers, requests, given, given / (config.servers * SECOND)))
+    return tuple(found)
 
 
 def gateways_load(topology: Topology, members: Membership, flows: Sequence[Flow], spread: Spread) -> Load:

@@ -16,11 +16,14 @@ from simfabric.topology import Topology
 SECOND = 1_000_000_000
 
 
-class Queue:
-    """Servers behind one queue; who would wait longer than `patience` is sent away when that time is over."""
+OK, BUSY, BROKEN = "ok", "busy", "broken"  # What a service answers.
 
-    def __init__(self, env: simpy.Environment, servers: int, patience: int, law: Law, key: int) -> None:
-        self.env, self.patience, self.table, self.key = env, patience, tabulated(law), key
+
+class Queue:
+    """Servers behind one queue; who would wait longer than `patience` is sent away when that time is over, and a share is served in vain."""
+
+    def __init__(self, env: simpy.Environment, servers: int, patience: int, law: Law, key: int, errors: float = 0.0, unlucky: int = 0) -> None:
+        self.env, self.patience, self.table, self.key, self.errors, self.unlucky = env, patience, tabulated(law), key, errors, unlucky
         self.free_at = [0] * servers
 
     def ask(self, client: int) -> Any:
@@ -29,11 +32,11 @@ class Queue:
         waits = max(0, self.free_at[server] - now)
         if waits > self.patience:
             yield self.env.timeout(self.patience)
-            return False
+            return BUSY
         work = draw(self.table, word(self.key, client, now))
         self.free_at[server] = now + waits + work
         yield self.env.timeout(waits + work)
-        return True
+        return BROKEN if uniform(self.unlucky, client, now) < self.errors else OK
 
 
 @dataclass
@@ -47,8 +50,8 @@ class Reconnecting:
     def run(self) -> list[tuple[int, str, int]]:
         topology = self.topology
         self.env = env = simpy.Environment()
-        token, balancer = topology.apis.token, topology.balancer
-        self.tokens = Queue(env, token.servers, token.queue_timeout, token.work, self.key("apis/token"))
+        balancer = topology.balancer
+        self.bootstrap, self.tokens = (self.api(name) for name in ("bootstrap", "token"))
         self.edge = Queue(env, balancer.servers, balancer.queue_timeout, balancer.handshake, self.key("balancer"))
         self.losses = [(fault.at, fault.kind == "restart_node") for fault in topology.faults]
         for client in range(topology.clients.count):
@@ -59,14 +62,18 @@ class Reconnecting:
     def key(self, decision: str) -> int:
         return decision_key(self.topology.run.seed, self.topology.run.replication, decision)
 
+    def api(self, name: str) -> Queue:
+        config = getattr(self.topology.apis, name)
+        return Queue(self.env, config.servers, config.queue_timeout, config.work, self.key(f"apis/{name}"), config.errors, self.key(f"apis/{name}/errors"))
+
     def note(self, client: int, what: str) -> None:
         self.happened.append((client, what, int(self.env.now)))
 
     def call(self, queue: Queue, client: int, way: int, refused_way: int) -> Any:
         yield self.env.timeout(way)
-        admitted = yield from queue.ask(client)
-        yield self.env.timeout(way if admitted else refused_way)  # A gateway is a hop further than the edge.
-        return admitted
+        answer = yield from queue.ask(client)
+        yield self.env.timeout(way if answer == OK else refused_way)  # A gateway is a hop further than the edge.
+        return answer
 
     def in_time(self, call: Any) -> Any:
         """The answer of a call, or None if there was none in time; the call then goes on all the same."""
@@ -76,6 +83,7 @@ class Reconnecting:
 
     def client(self, client: int) -> Any:
         config, attempts, ready_at, asked_at = self.topology.clients.reconnect, 0, -(10**15), -(10**15)
+        starts, booted = self.topology.clients.start, not self.topology.clients.start
         drawn = {"backoff": 0, "offline": 0, "away": 0}
 
         def u(what: str) -> float:
@@ -109,36 +117,47 @@ class Reconnecting:
                 break
             share -= part.share
         way = self.delay[client] + self.topology.network.hop
-        for lost_at, planned in self.losses:
+        for lost_at, planned in [(-1, False)] * bool(starts) + self.losses:
             noticed = 0 if planned else self.topology.clients.notice  # A gateway that closes by plan says so.
-            yield self.env.timeout(lost_at + noticed + self.delay[client] - int(self.env.now))
-            self.note(client, "lost")
-            broke_at = int(self.env.now)
-            if self.env.now - ready_at >= config.stable_after:
-                attempts = 0
-            drain = self.topology.gateways.drain
-            wait = drain.retry_after + round(u("away") * drain.spread) if planned and library is None else failed(False)
+            if lost_at < 0:  # The user comes.
+                wait, broke_at = int(uniform(self.key("clients/start"), client, 0) * starts), 0
+            else:
+                yield self.env.timeout(lost_at + noticed + self.delay[client] - int(self.env.now))
+                self.note(client, "lost")
+                broke_at = int(self.env.now)
+                if self.env.now - ready_at >= config.stable_after:
+                    attempts = 0
+                drain = self.topology.gateways.drain
+                wait = drain.retry_after + round(u("away") * drain.spread) if planned and library is None else failed(False)
             while True:
                 if wait < 0:
                     self.note(client, "gave up")
                     return
                 yield self.env.timeout(wait)
+                if not booted and self.topology.apis.bootstrap.enabled:
+                    self.note(client, "started")
+                    answer = yield from self.in_time(self.call(self.bootstrap, client, way, way))
+                    if answer != OK:
+                        self.note(client, "refused")
+                        wait = failed(answer == BUSY)
+                        continue
+                    booted = True
                 token = self.topology.apis.token
                 if token.ttl and self.env.now + token.margin >= asked_at + token.ttl:
                     self.note(client, "asked")
                     asked_at = int(self.env.now)
                     given = yield from self.in_time(self.call(self.tokens, client, way, way))
-                    if not given:
+                    if given != OK:
                         asked_at = -(10**15)
                         self.note(client, "refused")
-                        wait = failed(given is False)
+                        wait = failed(given == BUSY)
                         continue
                 self.note(client, "dialled")
                 admitted = yield from self.in_time(self.call(self.edge, client, way, self.delay[client]))
-                if admitted:
+                if admitted == OK:
                     break
                 self.note(client, "refused")
-                wait = failed(admitted is False, self.topology.balancer.retry_spread)
+                wait = failed(admitted == BUSY, self.topology.balancer.retry_spread)
             self.note(client, "opened")
             ready_at = int(self.env.now)
             if library is not None and library.reset_on_open:

@@ -4,7 +4,7 @@ import pytest
 
 from simfabric.fabric import Fabric
 from simfabric.kernels.clients import GIVEN_UP, OFFLINES
-from simfabric.kernels.frames import ASK, DIAL, NOTICE, OPENED, REFUSED
+from simfabric.kernels.frames import ASK, BOOT, DIAL, NOTICE, OPENED, REFUSED
 from simfabric.kernels.state import DELAY
 from tests.components.watching import Heard
 from tests.helpers import drive, run, topology_of
@@ -45,21 +45,33 @@ CASES = {
     "clients that give up waiting, at an edge that never refuses": {"clients.connect_timeout": "2s", "balancer.queue_timeout": "1h"},
     "clients that give up waiting for a token": {"clients.connect_timeout": "1s", "apis.token.work": "exponential(200ms)", "apis.token.queue_timeout": "1h"},
     "no jitter": {"clients.reconnect.jitter": "0%"},
+    "clients that start": {"faults": "[]", "clients.start": "5s"},
+    "clients that start without bootstrap": {"faults": "[]", "clients.start": "5s", "apis.bootstrap.enabled": "false"},
+    "a bootstrap API that refuses": {
+        "faults": "[]",
+        "clients.start": "5s",
+        "apis.bootstrap": "{servers: 1, work: exponential(300ms), queue_timeout: 1s}",
+        "balancer.retry_after": "9s",
+    },
+    "clients that give up waiting for bootstrap": {"faults": "[]", "clients.start": "2s", "apis.bootstrap": "{servers: 1, work: 300ms, queue_timeout: 1h}"},
+    "a bootstrap API that fails": {"faults": "[]", "clients.start": "5s", "apis.bootstrap.errors": "60%", "balancer.retry_after": "30s"},
+    "a token API that fails": {"apis.token.errors": "40%", "balancer.retry_after": "30s"},
 }
 
 
 def columns(topology):
     """What the fabric's frames say: rows of (client, what, time [ns])."""
     fabric = Fabric(topology, False)
-    heard, tokens, balancer = Heard(fabric.clients), Heard(fabric.tokens), Heard(fabric.balancer)
+    heard, tokens, balancer, bootstrap = Heard(fabric.clients), Heard(fabric.tokens), Heard(fabric.balancer), Heard(fabric.bootstrap)
     drive(fabric)
     crowd, hop, end = fabric.columns.crowd, topology.network.hop, topology.run.duration
     rows = []
     for watched, kind, what in (
         (heard, NOTICE, "lost"), (heard, REFUSED, "refused"), (heard, OPENED, "opened"), (tokens, ASK, "asked"), (balancer, DIAL, "dialled"),
+        (bootstrap, BOOT, "started"),
     ):  # fmt: skip
         for frame in watched.frames(kind).tolist():
-            way = int(crowd.link[frame[3], DELAY]) + hop if what in ("asked", "dialled") else 0
+            way = int(crowd.link[frame[3], DELAY]) + hop if what in ("asked", "dialled", "started") else 0
             rows.append((int(crowd.client[frame[3]]), what, frame[0] - way))
     return fabric, sorted((row for row in rows if row[2] < end), key=lambda row: (row[2], row[0], row[1]))
 
