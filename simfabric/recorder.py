@@ -60,6 +60,7 @@ class Checkpoint:
     live: int
     replayed: int
     expired: int
+    reset: int  # Obligations in whose place a snapshot stands.
     expected: int  # Deliveries that gateways should have tried: members of each slot at each frame.
     tried: dict[str, int]  # What became of them, by outcome.
     connections: int  # Seats with a home, from the clients' column.

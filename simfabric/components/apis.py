@@ -2,6 +2,7 @@
 
     clients ──▶ bootstrap API ──▶ clients          what a client may see
     clients ──▶ token API ──▶ clients              the token with which it may dial
+    clients ──▶ snapshot API ──▶ gateways          the state of a channel; it takes effect where the client's cursor is kept
 
 Each has so many servers and one queue. A request that would wait longer than the queue's time-out is refused (503), a share of them is served
 in vain (500), and one that is answered too late finds that nobody waits for it any more.
@@ -16,9 +17,9 @@ import numpy as np
 from simfabric.chance import uniform
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
-from simfabric.kernels import servers
+from simfabric.kernels import log, servers
 from simfabric.kernels.clients import ADVISED, FAILED, TIMED_OUT
-from simfabric.kernels.frames import KIND_SHIFT, REFUSED
+from simfabric.kernels.frames import KIND_SHIFT, NO_STATE, REFUSED, STATE
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import DELAY, LOW, WIDE
 from simfabric.topology.apis import Api as ApiConfig
@@ -37,7 +38,7 @@ class Api(Component):
         self.free_at = np.zeros(self.config.servers, np.int64)
         self.busy = np.zeros(self.config.servers, np.int64)
         self.counters = np.zeros(6, np.int64)  # Requests taken, sum of their arrivals, work [ns], refused, failed, answered too late.
-        self.to_clients: Component
+        self.to: Component
         self._law = world.table(self.config.work)
         self._serve = world.kernel(servers.handshakes)
         self._key, self._errors = world.key(f"apis/{what}"), world.key(f"apis/{what}/errors")
@@ -76,4 +77,33 @@ class Api(Component):
         out[:count, 2] = 0
         out[:count, 3] = seat
         out[:count, 4] = np.where(late, TIMED_OUT, np.where(failed, FAILED, ADVISED))
-        self.to_clients.inbox.put(out, count)
+        self.to.inbox.put(out, count)
+
+
+class Snapshots(Api):
+    """The snapshot API: the watermark is what stood in the log when the request came."""
+
+    def __init__(self, world: World, columns: Columns) -> None:
+        super().__init__(world, columns, "snapshot", STATE)
+        self._watermarks = world.kernel(log.watermarks)
+
+    def _send(self, frames: Array, done: Array, refused: Array, failed: Array) -> None:
+        """The answers, to the gateways' rows; a request without one to where its client asks again."""
+        count, topology = len(frames), self.world.topology
+        hop, delay = topology.network.hop, self.columns.crowd.link[frames[:, 3] & LOW, DELAY]
+        deadline = np.maximum(frames[:, 0] - hop - 2 * delay + topology.clients.fetch_timeout, frames[:, 0] + hop)
+        late = done + hop > deadline
+        self.counters[5] += int(late.sum())
+        watermark = np.empty(count, np.int64)
+        self._watermarks(frames, count, self.columns.log, watermark)
+        channel, asked = frames[:, 4] // WIDE, frames[:, 4] & LOW
+        useless = refused | failed | late
+        advised = refused & ~late & (topology.balancer.retry_after is not None)
+        said = np.where(useless, (asked >> 1) * 4 + advised * 2, watermark * 2) + (asked & 1)
+        out = self._out.reserve(count)
+        out[:count, 0] = np.minimum(done + hop, deadline)
+        out[:count, 1] = np.where(useless, NO_STATE, STATE).astype(np.int64) << KIND_SHIFT | frames[:, 1] & ((1 << KIND_SHIFT) - 1)
+        out[:count, 2] = frames[:, 2]
+        out[:count, 3] = frames[:, 3]
+        out[:count, 4] = channel * WIDE + said
+        self.to.inbox.put(out, count)

@@ -23,6 +23,7 @@ from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.lifecycle import LIFECYCLE, Fleet
 from simfabric.kernels.state import DELAY, LIFE
 from simfabric.kernels.tallying import new_tally
+from simfabric.kernels.tickets import TURN
 from simfabric.protocol.machine import EFFECTS, TABLE
 from simfabric.protocol.profiles import DEFAULT, PROFILES
 from simfabric.topology import Topology
@@ -113,7 +114,7 @@ class Clients(Component):
         frames[:, 1] = (NOTICE << KIND_SHIFT) | seats
         frames[:, 2] = kernels.PLANNED if planned else 0
         frames[:, 3] = seats
-        frames[:, 4] = gateway * LIFE + incarnation
+        frames[:, 4] = self.columns.crowd.turn[seats].astype(np.int64) * TURN + gateway * LIFE + incarnation
         self.inbox.put(frames, len(frames))
 
     def _dial_over(self, duration: int) -> None:

@@ -2,7 +2,7 @@
 
     clients ──▶ gateways ──▶ storage | bus            the way up
     clients ◀── gateways ◀── routers | bus            the way down
-                   └──▶ replay (what clients missed)
+                   └──▶ replay, snapshot API (what clients missed)
 
 One row per gateway and per core. Each connection belongs to one core, an event loop of its own: a message is read once by every core that
 has a subscriber, and a connection gets its messages in order (`dispatch: connection`). With `shared` the core that is free first takes the
@@ -22,20 +22,25 @@ from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.kernels import gateways as kernels
-from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER, PUBLISH
+from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER, PUBLISH, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
+    ADVICE,
     AHEAD,
     ALIVE,
+    API_DELAY,
     ASK_DELAY,
     ASK_ROWS,
     BUFFER,
     BYTE_COST,
     CORES,
     DIES_AT,
+    FETCH_CAP,
+    FETCH_FIRST,
     GAP_WAIT,
     INCARNATION,
     KEY_DELIVERY,
+    KEY_FETCH_RETRY,
     KEY_FRAME,
     KEY_HANDSHAKE,
     KEY_PAUSE_EVERY,
@@ -46,6 +51,7 @@ from simfabric.kernels.state import (
     NODE_SETTINGS,
     OPEN,
     PAUSE_AT,
+    REPLAY_MAX,
     SHARED,
     STORE_DELAY,
     UP_DELAY,
@@ -81,13 +87,19 @@ def nodes_of(world: World) -> Nodes:
     settings[AHEAD] = 64 if world.by_numba else 0  # Frames whose memory is touched ahead together.
     settings[BYTE_COST] = round(config.work.byte_out * (1 << 20))
     settings[GAP_WAIT] = topology.clients.gap_wait
-    keys = np.zeros(6, np.int64)
+    settings[REPLAY_MAX] = topology.clients.replay_max
+    settings[API_DELAY] = network.hop
+    settings[FETCH_FIRST], settings[FETCH_CAP] = topology.clients.reconnect.first, topology.clients.reconnect.cap
+    settings[ADVICE] = topology.balancer.retry_after or 0
+    shares = np.array([topology.clients.reconnect.factor, topology.clients.reconnect.jitter])
+    keys = np.zeros(7, np.int64)
     names = {
         KEY_HANDSHAKE: "handshake", KEY_SUBSCRIBE: "subscribe", KEY_FRAME: "frame_in", KEY_DELIVERY: "delivery", KEY_PAUSE_EVERY: "pause_every",
         KEY_PAUSE_LENGTH: "pause_length",
     }  # fmt: skip
     for place, name in names.items():
         keys[place] = world.key(f"gateways/{name}")
+    keys[KEY_FETCH_RETRY] = world.key("clients/fetch_retry")
     state = np.zeros((count, NODE_COLUMNS), np.int64)
     state[:, ALIVE] = 1
     state[:, DIES_AT] = NEVER
@@ -98,8 +110,8 @@ def nodes_of(world: World) -> Nodes:
         first = [draw(every, word(int(keys[KEY_PAUSE_EVERY]), gateway, 0)) for gateway in range(count)]
         pauses[:, PAUSE_AT] = np.repeat(first, config.cores)
     return Nodes(
-        settings, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.zeros((cores, 2), np.int64), pauses, world.table(config.work.handshake),
-        world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
+        settings, shares, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.zeros((cores, 2), np.int64), pauses,
+        world.table(config.work.handshake), world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
         world.table(config.pauses.length if config.pauses else constant(0)),
     )  # fmt: skip
 
@@ -141,6 +153,7 @@ class Gateways(Component):
         self.up: Component
         self.down: Component
         self.ask: Component
+        self.snapshot: Component
         self._serve = world.kernel(kernels.serve)
         self._threads = ThreadPoolExecutor(len(self.workers)) if len(self.workers) > 1 else None
 
@@ -157,7 +170,7 @@ class Gateways(Component):
         for worker in self.workers:
             self.up.inbox.put(worker.up.frames, int(worker.sent[0]))
             self.down.inbox.put(worker.down.frames, int(worker.sent[1]))
-            self.ask.inbox.put(worker.ask.frames, int(worker.sent[2]))
+            self._ask(worker.ask.frames[: worker.sent[2]])
             worker.sent[:] = 0
 
     def keep_trail(self) -> None:
@@ -206,6 +219,12 @@ class Gateways(Component):
         np.minimum(free_at, now, out=free_at)
         self.nodes.busy[gateway] -= undone
         self.workers[0].tally.counters[WORK] -= undone
+
+    def _ask(self, frames: Array) -> None:
+        """What clients ask for, to the replay service or to the snapshot API."""
+        states = frames[:, 1] >> KIND_SHIFT == SNAPSHOT
+        for service, chosen in ((self.ask, ~states), (self.snapshot, states)):
+            service.inbox.put(frames[chosen], int(chosen.sum()))
 
     def _part(self, worker: Worker, frames: Array, first: int, last: int) -> None:
         """Serve a range of frames, with more room whenever the kernel asks for it."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from simfabric.chance import GOLDEN, mixed
 from simfabric.compiling import MASK, to_word
+from simfabric.kernels.asking import ask_for_gap, ask_for_state, has_expired, is_beyond_replay
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.log import NOT_ASKED, is_asked, message_at, upto_of
+from simfabric.kernels.log import NOT_ASKED, STATE_ASKED, is_asked, message_at, upto_of
 from simfabric.kernels.state import (
     ASK_DELAY,
     ASK_ROWS,
@@ -15,9 +16,7 @@ from simfabric.kernels.state import (
     DELAY_SUM,
     EXPIRED,
     FILLS,
-    GAP_WAIT,
     INCARNATION,
-    LIFE,
     LOW,
     PREVIOUS,
     PUBLISHED_AT,
@@ -121,19 +120,9 @@ def release(
     return delivered
 
 
-def ask_for_gap(seat: int, gateway: int, channel: int, cursor: int, noticed_at: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
-    """A client has a sequence that does not follow its cursor: if nothing comes for `gap_wait`, it asks the log for the range between."""
-    n = outs.sent[2]
-    outs.sent[2] = n + 1
-    outs.ask[n, 0] = noticed_at + nodes.settings[GAP_WAIT] + crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
-    outs.ask[n, 1] = (10 << 56) | ((channel & 16777215) << 32) | seat
-    outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
-    outs.ask[n, 3] = (gateway * LIFE + nodes.state[gateway, INCARNATION]) * WIDE + seat
-    outs.ask[n, 4] = channel * WIDE + cursor
-
-
 def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
-    """The log said where the channels of a client stand: so it is told. Those that lack nothing go live; for the others it asks the log.
+    """The log said where the channels of a client stand: so it is told. Those that lack nothing go live; for the others it asks the log, or, when
+    that is too much for a replay, the snapshot API.
 
     The log is read when the routes are visible, so that nothing falls between what it says and what is live.
     """
@@ -143,20 +132,28 @@ def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crow
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     behind = 0
+    lost = 0
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
-        if upto_of(crowd.resume_upto[i]) <= crowd.resume_cursor[i]:
-            release(i, seat, crowd.resume_cursor[i], arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+        cursor = crowd.resume_cursor[i]
+        upto = upto_of(crowd.resume_upto[i])
+        if upto <= cursor:
+            release(i, seat, cursor, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+        elif is_beyond_replay(crowd.channels[i], cursor, upto, nodes, log):
+            crowd.resume_upto[i] = STATE_ASKED
+            ask_for_state(seat, gateway, crowd.channels[i], arrives, 0, 1, nodes, crowd, outs)
+            lost += 1
         else:
             behind += 1
     n = outs.sent[1]
     outs.sent[1] = n + 1
     outs.down[n, 0] = arrives
     outs.down[n, 1] = (19 << 56) | seat
-    outs.down[n, 2] = min(behind, 1)
+    outs.down[n, 2] = min(behind + lost, 1)
     outs.down[n, 3] = seat
     outs.down[n, 4] = item // WIDE
-    if behind == 0:
+    if behind + lost == 0:
         recovered(seat, arrives, crowd, tally)
+    if behind == 0:
         return
     n = outs.sent[2]
     outs.sent[2] = n + 1
@@ -168,27 +165,50 @@ def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crow
 
 
 def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
-    """The log answered a client that came back: its channels go live again, unless the connection breaks before the answer arrives."""
+    """The log answered a client that came back: its channels go live again, unless the connection breaks before the answer arrives.
+
+    Of a channel of which a part has expired meanwhile it takes nothing, and asks for its state.
+    """
     seat = item & LOW
     arrives = at + crowd.link[seat, DELAY]
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     incarnation = nodes.state[gateway, INCARNATION]
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
-        if is_asked(crowd.resume_upto[i]):
-            release(i, seat, upto_of(crowd.resume_upto[i]), arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
-    recovered(seat, arrives, crowd, tally)
+        if not is_asked(crowd.resume_upto[i]):
+            continue
+        upto = upto_of(crowd.resume_upto[i])
+        if has_expired(crowd.channels[i], crowd.resume_cursor[i], upto, log):
+            crowd.resume_upto[i] = STATE_ASKED
+            ask_for_state(seat, gateway, crowd.channels[i], arrives, 0, 1, nodes, crowd, outs)
+        else:
+            release(i, seat, upto, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+    recovered_wholly(seat, arrives, crowd, tally)
 
 
-def filled(at: int, gateway: int, item: int, channel: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
-    """The log answered for one gap."""
+def filled(at: int, gateway: int, item: int, extra: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
+    """The log answered for one gap. If a part of it has expired, the state of the channel must do."""
     seat = item & LOW
     arrives = at + crowd.link[seat, DELAY]
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
-    i = subscription_of(seat, channel, crowd)
-    release(i, seat, crowd.resume_upto[i], arrives, gateway, nodes.state[gateway, INCARNATION], nodes, book, crowd, log, outs, tally)
+    channel = extra // WIDE
+    incarnation = nodes.state[gateway, INCARNATION]
+    slot = find_slot(channel, gateway, incarnation, book)
+    r = row_of(seat, slot, book) if slot >= 0 else -1
+    if r >= 0 and book.rows[r, CURSOR] < 0 and has_expired(channel, -(book.rows[r, CURSOR] + 1), extra & LOW, log):
+        ask_for_state(seat, gateway, channel, arrives, 0, 0, nodes, crowd, outs)
+        return
+    release(subscription_of(seat, channel, crowd), seat, extra & LOW, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
     tally.counters[FILLS] += 1
+
+
+def recovered_wholly(seat: int, arrives: int, crowd: Crowd, tally: Tally) -> None:
+    """A client that came back has one more answer: perhaps it was the last one."""
+    for i in range(crowd.start[seat], crowd.start[seat + 1]):
+        if crowd.resume_upto[i] != NOT_ASKED:
+            return
+    recovered(seat, arrives, crowd, tally)
 
 
 def recovered(seat: int, arrives: int, crowd: Crowd, tally: Tally) -> None:

@@ -14,7 +14,6 @@ from simfabric.kernels.state import (
     CHANNEL,
     DELAY,
     FATE,
-    LIFE,
     LOW,
     PUBLISHER,
     SERVED,
@@ -25,6 +24,7 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
+from simfabric.kernels.tickets import gateway_of, life_of
 from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, TOKEN, TOKEN_OK
 from simfabric.protocol.rules import token_fresh
 
@@ -50,23 +50,23 @@ def live(
             row = frames[f, 3] - log.base[0]
             seat = log.rows[row, PUBLISHER]
             members = crowd.members[log.rows[row, CHANNEL]]
-            life = crowd.belief[seat]
-            if life < 0:
+            ticket = crowd.belief[seat]
+            if ticket < 0:
                 log.rows[row, FATE] = UNSENT
                 tally.counters[UNSENT_COUNT] += 1
                 tally.counters[UNSENT_OBLIGATIONS] += members
                 continue
             tally.counters[PUBLISHED] += 1
             tally.counters[PUBLISHED_OBLIGATIONS] += members
-            write(up, sent, 0, at + crowd.link[seat, DELAY], (13 << 56) | frames[f, 3], life // LIFE, frames[f, 3], life)
+            write(up, sent, 0, at + crowd.link[seat, DELAY], (13 << 56) | frames[f, 3], gateway_of(ticket), frames[f, 3], life_of(ticket))
         elif kind == 5:
             taken(seat, OPENED, table, effects, crowd)
             crowd.belief[seat] = extra
-            crowd.cookie[seat] = extra // LIFE
+            crowd.cookie[seat] = gateway_of(extra)
             opened(seat, crowd, fleet)
             tally.counters[OPENINGS] += 1
             tally.stages[STAGE_CONNECT, bin_of(at - crowd.broke_at[seat])] += 1
-            write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, extra // LIFE, seat, extra)
+            write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, gateway_of(extra), seat, extra)
         elif kind == 19:
             if crowd.belief[seat] == extra:
                 ready(seat, at, frames[f, 2] == 1, table, effects, crowd)

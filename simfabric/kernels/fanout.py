@@ -9,7 +9,8 @@ from typing import Any
 
 from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, inlined, to_word
-from simfabric.kernels.catching_up import ask_for_gap, hold, leave_trail
+from simfabric.kernels.asking import ask_for_gap
+from simfabric.kernels.catching_up import hold, leave_trail
 from simfabric.kernels.cores import take_up, worked
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.servers import free_first

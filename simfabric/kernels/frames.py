@@ -18,13 +18,13 @@ PAUSE = 1  # a node stops for a while: item = number of the pause, extra = its l
 NOTICE = 2  # a client notices that its connection is gone
 DIAL = 3  # a client asks the balancer for a connection: extra = number of the attempt
 HANDSHAKE = 4  # the balancer hands a dial to a gateway: extra = incarnation
-OPENED = 5  # a gateway answers a client: extra = gateway and incarnation, packed
+OPENED = 5  # a gateway answers a client: extra = ticket of the connection; see kernels/tickets.py
 REFUSED = 6  # a dial ended without a connection: extra = reason
-SUBSCRIBE = 7  # a client asks for all its channels: extra = incarnation
+SUBSCRIBE = 7  # a client asks for all its channels: extra = ticket
 RESUME = 8  # a client asks the log for all channels in which it is behind
 REPLAYED = 9  # the answer to RESUME: the upper ends stand among the client's subscriptions
 GAP = 10  # a client asks the log for one channel: item = client, extra = channel and cursor, packed
-FILLED = 11  # the answer to GAP: extra = channel and last message, packed
+FILLED = 11  # the answer to GAP: extra = channel and last sequence, packed
 PUBLICATION = 12  # a user presses enter: item = message
 PUBLISH = 13  # the same on its way through the fabric
 DELIVER = 14  # a message for one gateway: extra = slot, or -1 when the gateway must look it up
@@ -32,9 +32,12 @@ ASK = 15  # a client asks for a token: extra = number of the request
 TOKEN = 16  # the answer to ASK
 READ = 17  # a gateway asks the log where the channels of a client stand, as soon as their routes are visible
 TOPS = 18  # the answer to READ
-SUBSCRIBED = 19  # a gateway tells a client where its channels stand: row = 1 if it is behind in any, extra = gateway and incarnation
+SUBSCRIBED = 19  # a gateway tells a client where its channels stand: row = 1 if it is behind in any, extra = ticket
 BOOT = 20  # a client that starts asks what it may see
 BOOTED = 21  # the answer to BOOT
+SNAPSHOT = 22  # a client asks for the state of a channel: extra = channel, tries in vain so far (31 bits), and 1 if its recovery waits for it
+STATE = 23  # the answer to SNAPSHOT: extra = channel, watermark (31 bits), and 1 if the client's recovery waits for it
+NO_STATE = 29  # SNAPSHOT had no answer: extra = channel, tries before this one (30 bits), 2 if the wait was advised, 1 if a recovery waits for it
 
 KIND_SHIFT = 56
 

@@ -10,6 +10,7 @@ from simfabric.kernels.catching_up import caught_up, filled, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
     ACCEPTED,
     AHEAD,
@@ -66,6 +67,7 @@ from simfabric.kernels.state import (
     Tally,
 )
 from simfabric.kernels.subscriptions import append_row, find_slot, rows_needed
+from simfabric.kernels.tickets import ticket_of
 
 
 def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> int:
@@ -90,13 +92,17 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
             shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
         elif kind == 7:
             subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
-        elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == gateway * LIFE + nodes.state[gateway, INCARNATION]:
+        elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == ticket_of(gateway, frames[f, 3] & LOW, nodes, crowd):
             if kind == 18:
                 told(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
             elif kind == 9:
                 caught_up(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
-            else:
+            elif kind == 11:
                 filled(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+            elif kind == 23:
+                reset(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+            else:
+                not_reset(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs)
     return count
 
 
@@ -220,13 +226,13 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
     crowd.link[seat, BREAKS_AT] = nodes.state[gateway, DIES_AT]
     outs.down[n, 0] = now + crowd.link[seat, DELAY]
     outs.down[n, 1] = (5 << 56) | seat
-    outs.down[n, 4] = gateway * LIFE + incarnation
+    outs.down[n, 4] = ticket_of(gateway, seat, nodes, crowd)
 
 
-def subscribe(at: int, gateway: int, seat: int, life: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
+def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
     """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand."""
     incarnation = nodes.state[gateway, INCARNATION]
-    if nodes.state[gateway, ALIVE] == 0 or life != gateway * LIFE + incarnation:
+    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd):
         return
     core = core_of(gateway, seat, nodes, crowd)
     begins = begin(core, at, nodes)
@@ -242,6 +248,6 @@ def subscribe(at: int, gateway: int, seat: int, life: int, nodes: Nodes, book: B
     outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]
     outs.ask[n, 1] = (17 << 56) | seat
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
-    outs.ask[n, 3] = life * WIDE + seat
+    outs.ask[n, 3] = ticket * WIDE + seat
     outs.ask[n, 4] = 0
     finish(gateway, core, begins, now, nodes, tally)

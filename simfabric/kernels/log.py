@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.chance import draw, word
-from simfabric.kernels.state import APPENDED_AT, CHANNEL, FATE, LIFE, LOGGED, LOW, PREVIOUS, SEQUENCE, WIDE, Crowd, Log
-from simfabric.kernels.subscriptions import subscription_of
+from simfabric.kernels.state import APPENDED_AT, CHANNEL, FATE, LOGGED, LOW, PREVIOUS, SEQUENCE, WIDE, Crowd, Log
+from simfabric.kernels.tickets import gateway_of
 
 NOT_ASKED = -1  # In `crowd.resume_upto`: of this channel nothing is asked.
+STATE_ASKED = -2147483648  # Its state is asked for, and the client's recovery waits for it.
 
 
 def asked(upto: int) -> int:
-    """A channel that is among those of a RESUME, and up to where the log answers; a GAP's stands there as it is. See `crowd.resume_upto`."""
+    """A channel that is among those of a RESUME, and up to where the log answers. See `crowd.resume_upto`."""
     return -2 - upto
 
 
 def is_asked(mark: int) -> bool:
     """Whether the channel is among those of a RESUME."""
-    return mark < NOT_ASKED
+    return STATE_ASKED < mark < NOT_ASKED
 
 
 def upto_of(mark: int) -> int:
@@ -113,12 +114,11 @@ def answer(
         else:
             c = frames[f, 4] // WIDE
             upto = top_at(c, at, log)
-            crowd.resume_upto[subscription_of(seat, c, crowd)] = upto
             work += draw(request, word(keys[0], crowd.client[seat], at + c))
             sent = upto - (frames[f, 4] & LOW)
             counters[1] += 1
             answer_kind = 11
-            extra = c
+            extra = c * WIDE + upto
         done = at
         if kind != 17:
             work += draw(per_message, word(keys[1], crowd.client[seat], at)) * sent
@@ -133,7 +133,13 @@ def answer(
         n = f - begin
         out[n, 0] = done + hop
         out[n, 1] = (answer_kind << 56) | (frames[f, 1] & 72057594037927935)
-        out[n, 2] = (item // WIDE) // LIFE
+        out[n, 2] = gateway_of(item // WIDE)
         out[n, 3] = item
         out[n, 4] = extra
     return count - begin
+
+
+def watermarks(frames: Any, count: int, log: Log, out: Any) -> None:
+    """out[f]: the last sequence of the channel that request f names, as it stood when the request came."""
+    for f in range(count):
+        out[f] = top_at(frames[f, 4] // WIDE, frames[f, 0], log)

@@ -84,6 +84,7 @@ def apis_load(topology: Topology) -> tuple[Load, ...]:
         requests = dials_of(topology) / max(1e-9, 1.0 - config.errors) if needed else 0.0
         given = requests * mean_of(config.work)
         found.append(load(name, "server", config.servers, requests, given, given / (config.servers * SECOND)))
+    found.append(load("snapshot_api", "server", apis.snapshot.servers, 0.0, 0.0, 0.0))  # Only who was away for long lacks too much for a replay.
     return tuple(found)
 
 

@@ -29,6 +29,7 @@ from simfabric.kernels.state import (
     PUBLISHED_AT,
     PUBLISHER,
     REPLAYED_COUNT,
+    RESET_OBLIGATIONS,
     SERVED,
     SERVED_AT,
     UNSENT,
@@ -83,6 +84,7 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
         live=int(gateways[LIVE]),
         replayed=int(gateways[REPLAYED_COUNT]),
         expired=int(gateways[EXPIRED]),
+        reset=int(gateways[RESET_OBLIGATIONS]),
         expected=int(gateways[EXPECTED]),
         tried={name: int(gateways[place]) for name, place in OUTCOMES.items()},
         connections=int((columns.crowd.home >= 0).sum()),
@@ -96,7 +98,12 @@ def dropped(fabric: Fabric, counted: dict[str, Tally]) -> dict[str, int]:
     """Obligations that ended without delivery, by reason."""
     after_save = sum(int(counted[name].counters[LOST_OBLIGATIONS]) for name in ("storage", "producers") if name in counted)
     gateways = counted["gateways"].counters
-    return {"gateway_died_before_save": int(gateways[LOST_OBLIGATIONS]), "gateway_died_after_save": after_save, "expired": int(gateways[EXPIRED])}
+    return {
+        "gateway_died_before_save": int(gateways[LOST_OBLIGATIONS]),
+        "gateway_died_after_save": after_save,
+        "expired": int(gateways[EXPIRED]),
+        "snapshot": int(gateways[RESET_OBLIGATIONS]),
+    }
 
 
 def waiting_messages(fabric: Fabric, now: int) -> Array:
@@ -130,7 +137,7 @@ def first_waiting(fabric: Fabric) -> int:
 
 def apis(fabric: Fabric) -> tuple[Api, ...]:
     """The services beside the sockets."""
-    return fabric.bootstrap, fabric.tokens
+    return fabric.bootstrap, fabric.tokens, fabric.snapshots
 
 
 def queues(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Queue]:

@@ -15,7 +15,7 @@ from simfabric.analysis.bottleneck import Bottleneck, bottleneck
 from simfabric.analysis.quantiles import mean, quantile, share_below
 from simfabric.analysis.slo import Objective
 from simfabric.fabric import Fabric
-from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, STAGE_NAMES, STALE, WASTED
+from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, RESET_COUNT, RESET_OBLIGATIONS, STAGE_NAMES, STALE, WASTED
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import TIMELINE, Checkpoint, Recorder
@@ -56,6 +56,7 @@ class Result:
     messages: Array  # int64[messages, columns]: a sample, the columns in MESSAGE_NAMES.
     messages_every: int  # One message in so many is in the sample.
     replay: dict[str, int]
+    snapshots: dict[str, int]
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
@@ -124,12 +125,12 @@ class Result:
         breaks, openings, refusals = (self.timeline[-1, TIMELINE.index(name)] for name in ("breaks", "openings", "refusals"))
         answered = openings + refusals
         recovery = self.stages[STAGE_NAMES.index("recovery")]
-        replayed, expired = self.end.replayed, self.end.expired
+        replayed, lost = self.end.replayed, self.end.expired + self.end.reset
         return (
             Objective("delivery p99", promised.delivery_p99 / SECOND, self.delay(0.99), "s", True),
             Objective("connect success", promised.connect_success, float(openings / answered) if answered else None, "", False),
             Objective("recovery p99", promised.recovery_p99 / SECOND, self._recovered(recovery, int(breaks), 0.99), "s", True),
-            Objective("replay success", promised.replay_success, replayed / (replayed + expired) if replayed + expired else None, "", False),
+            Objective("replay success", promised.replay_success, replayed / (replayed + lost) if replayed + lost else None, "", False),
         )
 
     def _recovered(self, histogram: Array, breaks: int, q: float) -> float | None:
@@ -200,6 +201,7 @@ class Result:
             "breaks": int(column["breaks"][-1]),
             "dials": int(column["dials"][-1]),
             "replays": self.replay,
+            "snapshots": self.snapshots,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -217,7 +219,7 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
     """Collect what the fabric and the recorder hold."""
     topology = fabric.topology
     counted = facts.tallies(fabric)
-    delays = counted["gateways"].delays
+    delays, gateways = counted["gateways"].delays, counted["gateways"].counters
     stages = np.add.reduce([tally.stages for tally in counted.values()])
     busy = recorder.checkpoints[-1].busy
     requests, channels, sent, _, _, _ = fabric.replay.counters.tolist()
@@ -242,6 +244,7 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         messages=messages,
         messages_every=recorder.every,
         replay={"requests": requests, "channels": channels, "messages": sent, "delivered": int(counted["gateways"].counters[REPLAYED_COUNT])},
+        snapshots=dict(zip(("requests", "applied", "messages"), (int(fabric.snapshots.counters[0]), *gateways[[RESET_COUNT, RESET_OBLIGATIONS]].tolist()))),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,

@@ -77,6 +77,12 @@ class Clients(Section):
     delay_floor: int = leaf(Quantity(DURATION, "1us", "10s"), "1ms", "Least one-way delay between a client and the edge; shorter draws are raised to it.")
     bandwidth: int = leaf(Quantity(BANDWIDTH, "0", "1000Gbit/s"), "20Mbit/s", "Downlink of each client; unlimited takes no time to transmit.")
     gap_wait: int = leaf(Quantity(DURATION, "0", "1min"), "300ms", "How long a client that sees a gap waits for it to close by itself before it asks the log.")
+    replay_max: int = leaf(
+        Quantity(COUNT, "0", "1G"),
+        "2000",
+        "A client that lacks more messages of a channel takes a snapshot of it, and not a replay; also when some have expired.",
+    )
+    fetch_timeout: int = leaf(Quantity(DURATION, "100ms", "1h"), "10s", "How long a client waits for a snapshot before it asks again.")
     subscriptions: int = leaf(Quantity(COUNT, "0", "1000"), "5", "Channels that each client subscribes to besides the given ones, drawn by their popularity.")
     start: int = leaf(
         Quantity(DURATION, "1ms", "7d", MappingProxyType({"connected": 0})),
