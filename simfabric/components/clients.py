@@ -88,7 +88,7 @@ class Clients(Component):
         if count == 0:
             return
         config = self.world.topology.clients.reconnect
-        up, dial, again, ask = (box.reserve(count) for box in (self._up, self._dial, self._again, self._ask))
+        up, dial, again, ask = (box.reserve(2 * count) for box in (self._up, self._dial, self._again, self._ask))
         self._sent[:] = 0
         columns = self.columns
         self._live(

@@ -25,6 +25,7 @@ from simfabric.kernels import gateways as kernels
 from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER, PUBLISH, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
+    ACCEPT_TIMEOUT,
     ADVICE,
     AHEAD,
     ALIVE,
@@ -33,6 +34,7 @@ from simfabric.kernels.state import (
     ASK_ROWS,
     BUFFER,
     BYTE_COST,
+    CONNECT_TIMEOUT,
     CORES,
     DIES_AT,
     FETCH_CAP,
@@ -90,6 +92,8 @@ def nodes_of(world: World) -> Nodes:
     settings[REPLAY_MAX] = topology.clients.replay_max
     settings[API_DELAY] = network.hop
     settings[FETCH_FIRST], settings[FETCH_CAP] = topology.clients.reconnect.first, topology.clients.reconnect.cap
+    settings[ACCEPT_TIMEOUT] = NEVER if config.accept_timeout is None else config.accept_timeout
+    settings[CONNECT_TIMEOUT] = topology.clients.connect_timeout
     settings[ADVICE] = topology.balancer.retry_after or 0
     shares = np.array([topology.clients.reconnect.factor, topology.clients.reconnect.jitter])
     keys = np.zeros(7, np.int64)

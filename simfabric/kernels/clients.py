@@ -20,6 +20,7 @@ from simfabric.kernels.state import (
     SERVED_AT,
     STAGE_CONNECT,
     UNSENT,
+    WIDE,
     Crowd,
     Log,
     Tally,
@@ -31,7 +32,8 @@ from simfabric.protocol.rules import token_fresh
 # A clients' tally uses these places of the counters, which it shares with no one.
 PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP, BOOTS = range(12)
 ADVISED, TIMED_OUT, FAILED = -1, -2, -3  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time; 500.
-PLANNED = 1  # Row of a NOTICE: the gateway said that it would close.
+PLANNED, OVERDUE = 1, 2  # Row of a NOTICE: the gateway said that it would close; no answer to SUBSCRIBE came in time.
+FULL, BUSY = 1, 2  # Row of a REFUSED: a living gateway had no room; its core was too busy.
 
 
 def live(
@@ -90,12 +92,16 @@ def live(
                 crowd.broke_at[seat] = at
                 ended(seat, at, crowd, settings)
                 tally.counters[BREAKS] += 1
+                if frames[f, 2] == OVERDUE:
+                    farewell(at, seat, extra, hop, crowd, up, dial, sent)
             else:
                 tally.counters[REFUSALS] += 1
+                if frames[f, 2] > 0:  # The balancer has counted it as open.
+                    write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (24 << 56) | seat, 0, seat, extra)
                 if crowd.state[seat] == TOKEN:  # Without a token, the next attempt asks again.
                     crowd.asked_at[seat] = -settings[TOKEN_TTL]
             planned = kind == 2 and frames[f, 2] == PLANNED
-            after, spread = advice(planned, kind == 6 and extra == ADVISED, crowd.state[seat], settings)
+            after, spread = advice(planned, kind == 6 and (extra == ADVISED or frames[f, 2] == BUSY), crowd.state[seat], settings)
             given = input_of(seat, planned, crowd, settings, fleet)
             mask = taken(seat, given, table, effects, crowd)
             if crowd.state[seat] == OFFLINE and crowd.flags[seat] & BANNER == 0:
@@ -125,6 +131,13 @@ def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, d
     tally.counters[DIALS] += 1
     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (3 << 56) | seat, 0, seat, crowd.dials[seat])
     crowd.dials[seat] += 1
+
+
+def farewell(at: int, seat: int, ticket: int, hop: int, crowd: Crowd, up: Any, dial: Any, sent: Any) -> None:
+    """The client closes its connection: the balancer and the gateway see it."""
+    arrives = at + crowd.link[seat, DELAY]
+    write(up, sent, 0, arrives, (24 << 56) | seat, gateway_of(ticket), ticket * WIDE + seat, ticket)
+    write(dial, sent, 1, arrives + hop, (24 << 56) | seat, 0, seat, ticket)
 
 
 def write(frames: Any, sent: Any, box: int, at: int, name: int, row: int, item: int, extra: int) -> None:

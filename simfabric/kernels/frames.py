@@ -15,11 +15,11 @@ NEVER = 9223372036854775807
 
 # Kinds, in the order in which frames of one instant and one row are served.
 PAUSE = 1  # a node stops for a while: item = number of the pause, extra = its length [ns]
-NOTICE = 2  # a client notices that its connection is gone
+NOTICE = 2  # a client notices that its connection is gone, or gives it up: extra = ticket, row = why; see kernels/clients.py
 DIAL = 3  # a client asks the balancer for a connection: extra = number of the attempt
 HANDSHAKE = 4  # the balancer hands a dial to a gateway: extra = incarnation
 OPENED = 5  # a gateway answers a client: extra = ticket of the connection; see kernels/tickets.py
-REFUSED = 6  # a dial ended without a connection: extra = reason
+REFUSED = 6  # a call or a dial ended in vain: extra = reason, or who refused it; row = 1 if a living gateway was full, 2 if it was busy
 SUBSCRIBE = 7  # a client asks for all its channels: extra = ticket
 RESUME = 8  # a client asks the log for all channels in which it is behind
 REPLAYED = 9  # the answer to RESUME: the upper ends stand among the client's subscriptions
@@ -37,6 +37,7 @@ BOOT = 20  # a client that starts asks what it may see
 BOOTED = 21  # the answer to BOOT
 SNAPSHOT = 22  # a client asks for the state of a channel: extra = channel, tries in vain so far (31 bits), and 1 if its recovery waits for it
 STATE = 23  # the answer to SNAPSHOT: extra = channel, watermark (31 bits), and 1 if the client's recovery waits for it
+LEAVE = 24  # a client closed its connection: extra = ticket
 NO_STATE = 29  # SNAPSHOT had no answer: extra = channel, tries before this one (30 bits), 2 if the wait was advised, 1 if a recovery waits for it
 
 KIND_SHIFT = 56

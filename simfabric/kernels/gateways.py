@@ -10,8 +10,10 @@ from simfabric.kernels.catching_up import caught_up, filled, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.leaving import leave
 from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
+    ACCEPT_TIMEOUT,
     ACCEPTED,
     AHEAD,
     ALIVE,
@@ -20,6 +22,7 @@ from simfabric.kernels.state import (
     BREAKS_AT,
     BYTES,
     CHANNEL,
+    CONNECT_TIMEOUT,
     CORES,
     DELAY,
     DIES_AT,
@@ -53,6 +56,7 @@ from simfabric.kernels.state import (
     STALE,
     STORE_DELAY,
     TURNED_AWAY,
+    TURNED_AWAY_BUSY,
     UP_DELAY,
     UP_ROWS,
     WARMUP,
@@ -101,6 +105,8 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
                 filled(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
             elif kind == 23:
                 reset(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+            elif kind == 24:
+                leave(gateway, frames[f, 3], nodes, book, crowd)
             else:
                 not_reset(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs)
     return count
@@ -130,7 +136,9 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         if book.pool[SLOTS_USED] + subscriptions > len(book.slots) or book.pool[POOL_NEXT] + need > len(book.rows):
             outs.sent[3] = 1
             return False
-        return bool(outs.sent[2] < len(outs.ask))
+        return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
+    if kind == 24:
+        return True
     if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
         outs.sent[3] = 2  # A client catches up with no more than the log holds.
         return False
@@ -198,7 +206,7 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
 
 
 def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
-    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn or full."""
+    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn, full or too busy."""
     n = outs.sent[1]
     outs.sent[1] = n + 1
     outs.down[n, 2] = 0
@@ -208,9 +216,20 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
         outs.down[n, 0] = at + crowd.link[seat, DELAY]
         outs.down[n, 1] = (6 << 56) | seat
         outs.down[n, 4] = gateway
+        if nodes.state[gateway, ALIVE] == 1 and incarnation == nodes.state[gateway, INCARNATION]:
+            outs.down[n, 2] = 1
+            outs.down[n, 4] = gateway * LIFE + incarnation
         return
     core = core_of(gateway, seat, nodes, crowd)
     begins = begin(core, at, nodes)
+    if begins - at > nodes.settings[ACCEPT_TIMEOUT]:
+        tally.counters[TURNED_AWAY] += 1
+        tally.counters[TURNED_AWAY_BUSY] += 1
+        outs.down[n, 0] = at + crowd.link[seat, DELAY]
+        outs.down[n, 1] = (6 << 56) | seat
+        outs.down[n, 2] = 2
+        outs.down[n, 4] = gateway * LIFE + incarnation
+        return
     now = worked(core, begins + draw(nodes.handshake, word(nodes.keys[KEY_HANDSHAKE], crowd.client[seat], at)), nodes)
     finish(gateway, core, begins, now, nodes, tally)
     if now >= nodes.state[gateway, DIES_AT]:  # The node dies with the handshake in its hands.
@@ -230,7 +249,10 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
 
 
 def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
-    """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand."""
+    """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand.
+
+    All steps from here on take a known time: if the client will have given up by then, it gives up.
+    """
     incarnation = nodes.state[gateway, INCARNATION]
     if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd):
         return
@@ -251,3 +273,14 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     outs.ask[n, 3] = ticket * WIDE + seat
     outs.ask[n, 4] = 0
     finish(gateway, core, begins, now, nodes, tally)
+    told_at = now + nodes.settings[STORE_DELAY] + 2 * nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
+    deadline = max(at - crowd.link[seat, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[seat, DELAY])
+    if told_at > deadline:
+        crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
+        n = outs.sent[1]
+        outs.sent[1] = n + 1
+        outs.down[n, 0] = deadline
+        outs.down[n, 1] = (2 << 56) | seat
+        outs.down[n, 2] = 2
+        outs.down[n, 3] = seat
+        outs.down[n, 4] = ticket

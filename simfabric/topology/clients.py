@@ -91,7 +91,9 @@ class Clients(Section):
     )
     reconnect: Reconnect = section(Reconnect, "How a client comes back after its connection broke.")
     connect_timeout: int = leaf(
-        Quantity(DURATION, "100ms", "1h"), "10s", "A client waits so long for a token, and so long for the edge; then it gives the attempt up."
+        Quantity(DURATION, "100ms", "1h"),
+        "10s",
+        "A client waits so long for each step of connecting (bootstrap, token, edge, its subscriptions); then it gives up.",
     )
     fleet: tuple[FleetPart, ...] = items(FleetPart, 20, "Clients with the reconnect policies of well-known libraries.")
     notice: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "How long after its gateway died a client sees the break, besides the one-way delay.")
