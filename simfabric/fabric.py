@@ -66,6 +66,7 @@ class Fabric:
         self.tokens = Api(world, columns, "token", TOKEN)
         self._wire()
         self._hear()
+        self.clients.begin()
         parts: list[Component | None] = [
             self.publishers, self.clients, self.bootstrap, self.tokens, self.balancer, self.gateways, self.storage, self.producers, self.brokers,
             self.consumers, self.routers, self.replay, self.snapshots,
@@ -118,6 +119,8 @@ class Fabric:
             api.hears(self.clients, floor + hop)
         self.balancer.hears(self.clients, floor + hop)
         self.gateways.hears(self.clients, floor)
+        if any(part.ends == "silent" for part in topology.clients.churn):
+            self.gateways.hears(self.gateways, topology.clients.heartbeat_timeout // 10)
         self.gateways.hears(self.balancer, hop)
         self.gateways.hears(self.replay, replay)
         self.gateways.hears(self.snapshots, hop)

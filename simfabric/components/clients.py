@@ -7,17 +7,18 @@
 
 The receive side (cursor per subscription: in order, duplicate, gap) is settled where messages are written, in the gateways' kernel.
 
-Leaves out: heartbeats, tabs, the bounded client queue; a send that was lost is not sent again.
+Leaves out: tabs, the bounded client queue; a send that was lost is not sent again. A user closes the page only while it is connected.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from simfabric.chance import uniform
+from simfabric.chance import constant, uniform
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.kernels import clients as kernels
+from simfabric.kernels.churn import Habits, stay_all
 from simfabric.kernels.frames import BOOT, DIAL, KIND_SHIFT, NOTICE, WIDTH
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.lifecycle import LIFECYCLE, Fleet
@@ -27,7 +28,7 @@ from simfabric.kernels.tickets import TURN
 from simfabric.protocol.machine import EFFECTS, TABLE
 from simfabric.protocol.profiles import DEFAULT, PROFILES
 from simfabric.topology import Topology
-from simfabric.world import Array, World
+from simfabric.world import SECOND, Array, World
 
 
 def settings_of(topology: Topology) -> Array:
@@ -58,6 +59,27 @@ def fleet_of(world: World, columns: Columns) -> Fleet:
     return Fleet(profile, np.array(numbers, np.int64), np.array([(p.factor, p.centre, p.jitter) for p in known]), np.concatenate(schedules))
 
 
+def habits_of(world: World, columns: Columns) -> Habits:
+    """Who comes and goes, drawn by number, and by which laws."""
+    topology, client = world.topology, columns.crowd.client.astype(np.int64)
+    config = topology.clients
+    laws = [(world.table(part.stays), world.table(part.away or constant(0))) for part in config.churn]
+    tables = [table for pair in laws for table in pair] or [world.table(constant(0))]
+    ends = np.cumsum([len(table) for table in tables])
+    starts = ends - [len(table) for table in tables]
+    parts = [(int(p.ends == "silent"), starts[2 * i], ends[2 * i], starts[2 * i + 1], ends[2 * i + 1]) for i, p in enumerate(config.churn)]
+    shares = np.cumsum([part.share for part in config.churn])
+    part = np.searchsorted(shares, uniform(world.key("clients/churn"), client, 0), side="right")
+    least = max(SECOND, topology.run.window or 0, config.delay_floor)
+    return Habits(
+        np.where(part < len(shares), part, -1).astype(np.int8),
+        np.array(parts, np.int64).reshape(-1, 5),
+        np.concatenate(tables),
+        np.array([least, config.heartbeat_interval, config.heartbeat_timeout, config.connect_timeout], np.int64),
+        np.array([world.key(f"clients/{name}") for name in ("stay", "absence", "heartbeat_phase")], np.int64),
+    )
+
+
 class Clients(Component):
     """All clients of the fabric; see the module."""
 
@@ -74,6 +96,7 @@ class Clients(Component):
         self.to_tokens: Component
         self._live = world.kernel(kernels.live)
         self.fleet = fleet_of(world, columns)
+        self.habits = habits_of(world, columns)
         self._settings = settings_of(world.topology)
         self._keys = np.array([world.key(f"clients/{name}") for name in ("backoff", "offline", "away")], np.int64)
         self._table, self._effects = np.array(TABLE, np.int8), np.array(EFFECTS, np.int32)
@@ -93,7 +116,7 @@ class Clients(Component):
         columns = self.columns
         self._live(
             frames, count, self._settings, config.factor, config.jitter, self._keys, self._table, self._effects, self.world.topology.network.hop,
-            columns.crowd, self.fleet, columns.log, up, dial, again, ask, self._sent, self.tally,
+            columns.crowd, self.fleet, self.habits, columns.log, up, dial, again, ask, self._sent, self.tally,
         )  # fmt: skip
         self.to_gateways.inbox.put(up, int(self._sent[0]))
         self.to_balancer.inbox.put(dial, int(self._sent[1]))
@@ -106,6 +129,16 @@ class Clients(Component):
             self.inbox.clock = self.clock
             self.inbox.put(again, int(self._sent[2]))
             self.advance(end)
+
+    def begin(self) -> None:
+        """When they leave who are connected as the run begins, and will leave."""
+        if self.world.topology.clients.churn and not self.world.topology.clients.start:
+            crowd, count = self.columns.crowd, len(self.columns.crowd.client)
+            up, again = np.empty((count, WIDTH), np.int64), np.empty((count, WIDTH), np.int64)
+            self._sent[:] = 0
+            self.world.kernel(stay_all)(self.habits, crowd, up, again, self._sent)
+            self.to_gateways.inbox.put(up, int(self._sent[0]))
+            self.inbox.put(again, int(self._sent[2]))
 
     def lose(self, gateway: int, incarnation: int, seats: Array, planned: bool) -> None:
         """These seats' gateway ended now: each client will notice after its delay; when it was `planned`, the gateway told them itself."""

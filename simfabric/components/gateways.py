@@ -22,7 +22,7 @@ from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.kernels import gateways as kernels
-from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER, PUBLISH, SNAPSHOT
+from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, NEVER, PUBLISH, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -40,6 +40,7 @@ from simfabric.kernels.state import (
     FETCH_CAP,
     FETCH_FIRST,
     GAP_WAIT,
+    GHOSTS,
     INCARNATION,
     KEY_DELIVERY,
     KEY_FETCH_RETRY,
@@ -198,7 +199,7 @@ class Gateways(Component):
         """The node dies now; returns the seats that it held. Their cursors go back to their clients."""
         state, crowd = self.nodes.state, self.columns.crowd
         state[gateway, ALIVE] = 0
-        state[gateway, OPEN] = 0
+        state[gateway, OPEN] = state[gateway, GHOSTS] = 0
         self._stop_cores(gateway)
         self.world.kernel(collect_gateway)(gateway, self.columns.book, crowd)
         seats = np.flatnonzero(crowd.home == gateway)
@@ -225,10 +226,12 @@ class Gateways(Component):
         self.workers[0].tally.counters[WORK] -= undone
 
     def _ask(self, frames: Array) -> None:
-        """What clients ask for, to the replay service or to the snapshot API."""
-        states = frames[:, 1] >> KIND_SHIFT == SNAPSHOT
-        for service, chosen in ((self.ask, ~states), (self.snapshot, states)):
-            service.inbox.put(frames[chosen], int(chosen.sum()))
+        """What clients ask for, to the replay service or to the snapshot API; when a gateway gives a connection up, to itself."""
+        if len(frames):
+            kind = frames[:, 1] >> KIND_SHIFT
+            states, own = kind == SNAPSHOT, kind == DROPPED
+            for service, chosen in ((self.ask, ~(states | own)), (self.snapshot, states), (self, own)):
+                service.inbox.put(frames[chosen], int(chosen.sum()))
 
     def _part(self, worker: Worker, frames: Array, first: int, last: int) -> None:
         """Serve a range of frames, with more room whenever the kernel asks for it."""

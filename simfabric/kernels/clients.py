@@ -1,5 +1,7 @@
 """What clients do, as columns: they publish, notice breaks, fetch tokens, dial with growing delays, and subscribe again when a gateway answers.
 
+LEFT: users who closed the page. SILENCES: connections on which nothing passed any more. UNHEARD: publications into such a silence.
+
 The course of a connection is the protocol's table; see `lifecycle`.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from simfabric.kernels.churn import Habits, fall_silent, farewell, go, stay, write
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lifecycle import BANNER, BOOTED, TOKEN_MARGIN, TOKEN_TTL, Fleet, advice, ended, input_of, opened, ready, started, taken, wait
 from simfabric.kernels.lifecycle import BOOTS as MUST_BOOT
@@ -20,25 +23,25 @@ from simfabric.kernels.state import (
     SERVED_AT,
     STAGE_CONNECT,
     UNSENT,
-    WIDE,
     Crowd,
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.kernels.tickets import gateway_of, life_of
+from simfabric.kernels.tickets import SILENT, gateway_of, life_of
 from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, TOKEN, TOKEN_OK
 from simfabric.protocol.rules import token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
 PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP, BOOTS = range(12)
+LEFT, SILENCES, UNHEARD = 12, 13, 14
 ADVISED, TIMED_OUT, FAILED = -1, -2, -3  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time; 500.
 PLANNED, OVERDUE = 1, 2  # Row of a NOTICE: the gateway said that it would close; no answer to SUBSCRIBE came in time.
 FULL, BUSY = 1, 2  # Row of a REFUSED: a living gateway had no room; its core was too busy.
 
 
 def live(
-    frames: Any, count: int, settings: Any, factor: float, jitter: float, keys: Any, table: Any, effects: Any, hop: int, crowd: Crowd, fleet: Fleet, log: Log,
-    up: Any, dial: Any, again: Any, ask: Any, sent: Any, tally: Tally
+    frames: Any, count: int, settings: Any, factor: float, jitter: float, keys: Any, table: Any, effects: Any, hop: int, crowd: Crowd, fleet: Fleet,
+    habits: Habits, log: Log, up: Any, dial: Any, again: Any, ask: Any, sent: Any, tally: Tally
 ) -> None:  # fmt: skip
     """Serve the clients' frames. sent: frames written to `up` (gateways), `dial` (balancer), `again` (timers) and `ask` (bootstrap and token API)."""
     for f in range(count):
@@ -53,7 +56,8 @@ def live(
             seat = log.rows[row, PUBLISHER]
             members = crowd.members[log.rows[row, CHANNEL]]
             ticket = crowd.belief[seat]
-            if ticket < 0:
+            if ticket < 0 or ticket >= SILENT:
+                tally.counters[UNHEARD] += 1 if ticket >= SILENT else 0
                 log.rows[row, FATE] = UNSENT
                 tally.counters[UNSENT_COUNT] += 1
                 tally.counters[UNSENT_OBLIGATIONS] += members
@@ -69,6 +73,7 @@ def live(
             tally.counters[OPENINGS] += 1
             tally.stages[STAGE_CONNECT, bin_of(at - crowd.broke_at[seat])] += 1
             write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, gateway_of(extra), seat, extra)
+            stay(seat, at, extra, habits, crowd, up, again, sent)
         elif kind == 19:
             if crowd.belief[seat] == extra:
                 ready(seat, at, frames[f, 2] == 1, table, effects, crowd)
@@ -82,6 +87,13 @@ def live(
         elif kind == 21:
             crowd.flags[seat] |= BOOTED
             token(at, seat, settings, table, effects, hop, crowd, dial, ask, sent, tally)
+        elif kind >= 30:
+            if crowd.belief[seat] == extra:
+                tally.counters[LEFT if kind == 30 else SILENCES] += 1
+                if kind == 30:
+                    go(at, seat, extra, hop, table, effects, habits, crowd, up, dial, again, sent)
+                else:
+                    fall_silent(at, seat, extra, hop, habits, crowd, dial, again, sent)
         elif kind == 16:
             call(at, seat, table, effects, hop, crowd, dial, sent, tally)
         else:
@@ -131,21 +143,3 @@ def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, d
     tally.counters[DIALS] += 1
     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (3 << 56) | seat, 0, seat, crowd.dials[seat])
     crowd.dials[seat] += 1
-
-
-def farewell(at: int, seat: int, ticket: int, hop: int, crowd: Crowd, up: Any, dial: Any, sent: Any) -> None:
-    """The client closes its connection: the balancer and the gateway see it."""
-    arrives = at + crowd.link[seat, DELAY]
-    write(up, sent, 0, arrives, (24 << 56) | seat, gateway_of(ticket), ticket * WIDE + seat, ticket)
-    write(dial, sent, 1, arrives + hop, (24 << 56) | seat, 0, seat, ticket)
-
-
-def write(frames: Any, sent: Any, box: int, at: int, name: int, row: int, item: int, extra: int) -> None:
-    """One frame into an outbox."""
-    n = sent[box]
-    sent[box] = n + 1
-    frames[n, 0] = at
-    frames[n, 1] = name
-    frames[n, 2] = row
-    frames[n, 3] = item
-    frames[n, 4] = extra

@@ -38,7 +38,11 @@ BOOTED = 21  # the answer to BOOT
 SNAPSHOT = 22  # a client asks for the state of a channel: extra = channel, tries in vain so far (31 bits), and 1 if its recovery waits for it
 STATE = 23  # the answer to SNAPSHOT: extra = channel, watermark (31 bits), and 1 if the client's recovery waits for it
 LEAVE = 24  # a client closed its connection: extra = ticket
+HALF_OPEN = 27  # nothing passes on a connection any more, and its gateway does not know: extra = when it gives it up [ns]
+DROPPED = 28  # the gateway gives it up: extra = 1 if it had subscribed
 NO_STATE = 29  # SNAPSHOT had no answer: extra = channel, tries before this one (30 bits), 2 if the wait was advised, 1 if a recovery waits for it
+GO = 30  # a user closes the page: extra = ticket
+SILENCE = 31  # nothing passes on a connection any more, and its client does not know: extra = ticket
 
 KIND_SHIFT = 56
 

@@ -10,7 +10,7 @@ from simfabric.kernels.catching_up import caught_up, filled, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.leaving import leave
+from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
 from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -96,6 +96,9 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
             shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
         elif kind == 7:
             subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
+        elif kind == 28:
+            if nodes.state[gateway, ALIVE] == 1:
+                drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
         elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == ticket_of(gateway, frames[f, 3] & LOW, nodes, crowd):
             if kind == 18:
                 told(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
@@ -107,6 +110,8 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
                 reset(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
             elif kind == 24:
                 leave(gateway, frames[f, 3], nodes, book, crowd)
+            elif kind == 27:
+                become_ghost(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs)
             else:
                 not_reset(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs)
     return count
@@ -137,8 +142,10 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
             outs.sent[3] = 1
             return False
         return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
-    if kind == 24:
+    if kind == 24 or kind == 28:
         return True
+    if kind == 27:
+        return bool(outs.sent[2] < len(outs.ask))
     if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
         outs.sent[3] = 2  # A client catches up with no more than the log holds.
         return False

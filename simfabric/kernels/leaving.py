@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from simfabric.kernels.catching_up import row_of
-from simfabric.kernels.state import CURSOR, INCARNATION, LOW, OPEN, SEAT, SIZE, START, Book, Crowd, Nodes
+from simfabric.kernels.state import CURSOR, GHOSTS, INCARNATION, LIFE, LOW, OPEN, SEAT, SIZE, START, WIDE, Book, Crowd, Nodes, Outs
 from simfabric.kernels.subscriptions import bury, find_slot
-from simfabric.kernels.tickets import TURNS
+from simfabric.kernels.tickets import TURNS, life_of
 
 
 def leave(gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd) -> None:
@@ -19,6 +19,42 @@ def leave(gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd) -> No
             take_out(r, slot, book)
     nodes.state[gateway, OPEN] -= 1
     let_go(seat, crowd)
+
+
+def become_ghost(at: int, gateway: int, item: int, given_up_at: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs) -> None:
+    """Nothing passes any more: the client will go on from the cursors that it has, and the gateway writes on to rows that stand for nobody."""
+    seat = item & LOW
+    subscribed = crowd.subscribed[seat]
+    if subscribed == 1:
+        for i in range(crowd.start[seat], crowd.start[seat + 1]):
+            slot = find_slot(crowd.channels[i], gateway, nodes.state[gateway, INCARNATION], book)
+            r = row_of(seat, slot, book)
+            hand_back(i, r, book, crowd)
+            book.rows[r, SEAT] = -2 - seat
+            book.rows[r, CURSOR] = 0
+    nodes.state[gateway, GHOSTS] += 1
+    let_go(seat, crowd)
+    n = outs.sent[2]
+    outs.sent[2] = n + 1
+    outs.ask[n, 0] = given_up_at
+    outs.ask[n, 1] = (28 << 56) | seat
+    outs.ask[n, 2] = gateway
+    outs.ask[n, 3] = item
+    outs.ask[n, 4] = subscribed
+
+
+def drop_ghost(gateway: int, item: int, subscribed: int, nodes: Nodes, book: Book, crowd: Crowd) -> None:
+    """The gateway's own heartbeat ends a half-open connection, unless the gateway died meanwhile."""
+    seat = item & LOW
+    incarnation = nodes.state[gateway, INCARNATION]
+    if life_of(item // WIDE) != gateway * LIFE + incarnation:
+        return
+    if subscribed == 1:
+        for i in range(crowd.start[seat], crowd.start[seat + 1]):
+            slot = find_slot(crowd.channels[i], gateway, incarnation, book)
+            take_out(row_of(-2 - seat, slot, book), slot, book)
+    nodes.state[gateway, OPEN] -= 1
+    nodes.state[gateway, GHOSTS] -= 1
 
 
 def let_go(seat: int, crowd: Crowd) -> None:

@@ -43,7 +43,7 @@ GATEWAY, START, SIZE, CAPACITY = 0, 1, 2, 3
 NEXT, INCARNATION_OF, VISIBLE_FROM = 0, 1, 2
 POOL_NEXT, SLOTS_USED, SLOTS_FIRST, GATEWAYS = 0, 1, 2, 3
 KEY, SLOT = 0, 1  # Columns of the index; a key is 1 + channel * gateways + gateway, 0 = free.
-SEAT, CURSOR = 0, 1
+SEAT, CURSOR = 0, 1  # The row of a half-open connection has -2 - seat and cursor 0.
 
 
 class Book(NamedTuple):
@@ -73,7 +73,7 @@ class Log(NamedTuple):
     head_sequence: Any  # int64[channels]: its sequence, 0 = none.
 
 
-ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES = range(7)  # Columns of a node.
+ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES, GHOSTS = range(8)  # Columns of a node; GHOSTS = half-open connections, of those that are OPEN.
 NODE_COLUMNS = 8
 # Settings of the gateways.
 CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT = range(13)
@@ -117,8 +117,8 @@ class Outs(NamedTuple):
 (
     LIVE, DUPLICATE, HELD, GAPPED, CUT, OVERFLOWN, EXPECTED, STALE, WASTED, LOST_PUBLICATIONS, LOST_OBLIGATIONS, REPLAYED_COUNT,
     ACCEPTED, TURNED_AWAY, RECOVERED, SERVED, SERVED_AT, WORK, FILLS, DELAY_SUM, EXPIRED,
-    RESET_COUNT, RESET_OBLIGATIONS, TURNED_AWAY_BUSY,
-) = range(24)  # fmt: skip
+    RESET_COUNT, RESET_OBLIGATIONS, TURNED_AWAY_BUSY, TO_GHOSTS,
+) = range(25)  # fmt: skip
 COUNTERS = 32
 # Histograms of stages.
 STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT = range(9)

@@ -20,6 +20,7 @@ from simfabric.kernels.state import (
     EXPIRED,
     FATE,
     GAPPED,
+    GHOSTS,
     HELD,
     LIVE,
     LOST_OBLIGATIONS,
@@ -32,6 +33,7 @@ from simfabric.kernels.state import (
     RESET_OBLIGATIONS,
     SERVED,
     SERVED_AT,
+    TO_GHOSTS,
     UNSENT,
     WORK,
     Tally,
@@ -40,7 +42,7 @@ from simfabric.kernels.tallying import merged
 from simfabric.recorder import Busy, Checkpoint, Queue
 from simfabric.world import Array
 
-OUTCOMES = {"live": LIVE, "duplicate": DUPLICATE, "held": HELD, "gap": GAPPED, "cut_off": CUT, "overflown": OVERFLOWN}
+OUTCOMES = {"live": LIVE, "duplicate": DUPLICATE, "held": HELD, "gap": GAPPED, "cut_off": CUT, "overflown": OVERFLOWN, "half_open": TO_GHOSTS}
 
 
 def tallies(fabric: Fabric) -> dict[str, Tally]:
@@ -88,6 +90,7 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
         expected=int(gateways[EXPECTED]),
         tried={name: int(gateways[place]) for name, place in OUTCOMES.items()},
         connections=int((columns.crowd.home >= 0).sum()),
+        half_open=int(fabric.gateways.nodes.state[:, GHOSTS].sum()),
         open=int(fabric.gateways.nodes.state[:, OPEN].sum()),
         queues=tuple(queues(fabric, counted)),
         busy=tuple(busy(fabric, counted)),

@@ -15,7 +15,8 @@ from simfabric.analysis.bottleneck import Bottleneck, bottleneck
 from simfabric.analysis.quantiles import mean, quantile, share_below
 from simfabric.analysis.slo import Objective
 from simfabric.fabric import Fabric
-from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, RESET_COUNT, RESET_OBLIGATIONS, STAGE_NAMES, STALE, WASTED
+from simfabric.kernels.clients import LEFT, SILENCES, UNHEARD
+from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, RESET_COUNT, RESET_OBLIGATIONS, STAGE_NAMES, STALE, TO_GHOSTS, WASTED
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import TIMELINE, Checkpoint, Recorder
@@ -57,6 +58,7 @@ class Result:
     messages_every: int  # One message in so many is in the sample.
     replay: dict[str, int]
     snapshots: dict[str, int]
+    churn: dict[str, int]  # Users who left; links that fell silent, what was sent into the silence, and written into it.
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
@@ -135,7 +137,7 @@ class Result:
 
     def _recovered(self, histogram: Array, breaks: int, q: float) -> float | None:
         """Quantile q of the time to recover [s]. Clients that broke and are not back count as never: infinite if they are too many."""
-        missing = max(0, breaks - int(histogram.sum())) if self.topology.clients.start == 0 else 0
+        missing = max(0, breaks - int(histogram.sum())) if self.topology.clients.start == 0 and not self.topology.clients.churn else 0
         if missing == 0 or not histogram.sum():
             return seconds(quantile(histogram, q)) if not missing else math.inf
         whole = histogram.sum() + missing
@@ -202,6 +204,7 @@ class Result:
             "dials": int(column["dials"][-1]),
             "replays": self.replay,
             "snapshots": self.snapshots,
+            "churn": self.churn,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -219,6 +222,7 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
     """Collect what the fabric and the recorder hold."""
     topology = fabric.topology
     counted = facts.tallies(fabric)
+    clients = counted["clients"].counters
     delays, gateways = counted["gateways"].delays, counted["gateways"].counters
     stages = np.add.reduce([tally.stages for tally in counted.values()])
     busy = recorder.checkpoints[-1].busy
@@ -245,6 +249,7 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         messages_every=recorder.every,
         replay={"requests": requests, "channels": channels, "messages": sent, "delivered": int(counted["gateways"].counters[REPLAYED_COUNT])},
         snapshots=dict(zip(("requests", "applied", "messages"), (int(fabric.snapshots.counters[0]), *gateways[[RESET_COUNT, RESET_OBLIGATIONS]].tolist()))),
+        churn=dict(zip(("left", "silent", "unheard", "half_open"), (*clients[[LEFT, SILENCES, UNHEARD]].tolist(), int(gateways[TO_GHOSTS])))),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,

@@ -71,6 +71,9 @@ def _traffic(result: Result) -> Iterator[str]:
         gave_up = f", {format_count(figures['offline'])} clients went offline" if figures["offline"] else ""
         counts = f"{format_count(figures['breaks'])} breaks, {format_count(figures['dials'])} dials, {format_count(replays)} replay requests"
         yield f"reconnects    {counts}{gave_up}"
+    if any(result.churn.values()):
+        left, silent, unheard, _ = (format_count(n) for n in result.churn.values())
+        yield f"churn         {left} times a user left, {silent} links fell silent, {unheard} messages were sent into the silence"
     if result.snapshots["requests"]:
         asked, applied, passed = (format_count(result.snapshots[name]) for name in ("requests", "applied", "messages"))
         yield f"snapshots     {asked} requests, {applied} applied in place of {passed} messages"

@@ -59,6 +59,25 @@ class FleetPart(Section):
     share: float = required(Quantity(SHARE, "0", "1"), "Share of all clients; what the shares leave has the protocol's own policy, clients.reconnect.")
 
 
+class Churn(Section):
+    """Clients whose connections end by themselves."""
+
+    name: str = required(Text(100), "Name of this part of the clients; unique.")
+    share: float = required(Quantity(SHARE, "0", "1"), "Share of all clients; what the shares leave stays connected for ever.")
+    stays: Law = required(LawOf(DURATION, "0", "365d"), "How long a connection lasts if nothing else ends it, from its opening on; at least 1s.")
+    ends: Literal["close", "silent"] = leaf(
+        Choice(("close", "silent")),
+        "close",
+        "close: the user closes the page, and comes again; silent: nothing passes any more, and both sides find out by heartbeat.",
+    )
+    away: Law | None = leaf(LawOf(DURATION, "0", "365d"), None, "How long a user who closed the page stays away; at least 1s. Only with ends: close.")
+
+    def laws(self) -> Iterator[Refusal]:
+        if (self.away is not None) != (self.ends == "close"):
+            cure = "give away" if self.away is None else "leave away out"
+            yield Refusal("who closes the page has a time away, and nobody else", cure, ("ends" if self.away is None else "away",), self.ends)
+
+
 class Clients(Section):
     """The devices and their users: how many, how far away, how they connect."""
 
@@ -96,6 +115,9 @@ class Clients(Section):
         "A client waits so long for each step of connecting (bootstrap, token, edge, its subscriptions); then it gives up.",
     )
     fleet: tuple[FleetPart, ...] = items(FleetPart, 20, "Clients with the reconnect policies of well-known libraries.")
+    churn: tuple[Churn, ...] = items(Churn, 20, "Clients whose connections end by themselves: users who come and go, links that fall silent.")
+    heartbeat_interval: int = leaf(Quantity(DURATION, "1s", "1h"), "25s", "Time between two pings of a gateway on a connection.")
+    heartbeat_timeout: int = leaf(Quantity(DURATION, "1s", "1h"), "10s", "How much later than that a sign of life may come before a connection counts as dead.")
     notice: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "How long after its gateway died a client sees the break, besides the one-way delay.")
 
     def laws(self) -> Iterator[Refusal]:
@@ -105,6 +127,10 @@ class Clients(Section):
         others = sum(part.share for part in self.fleet)
         if others > 1.0 + 1e-9:
             yield Refusal("the fleet's shares must sum to at most 100%", f"lower a share: now they sum to {write_share(round(others, 9))}", ("fleet",))
+        going = sum(part.share for part in self.churn)
+        if going > 1.0 + 1e-9:
+            yield Refusal("the shares of churn must sum to at most 100%", f"lower a share: now they sum to {write_share(round(going, 9))}", ("churn",))
+        yield from repeated([part.name for part in self.churn], "churn", "part of the clients")
         yield from repeated([region.name for region in self.regions], "regions", "region")
 
 

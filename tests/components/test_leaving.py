@@ -46,7 +46,7 @@ def test_a_dial_that_would_wait_too_long_for_its_core_is_refused_at_once_and_the
 
 
 def test_who_was_refused_by_a_busy_gateway_waits_as_advised():
-    fabric, heard = watched(balancer__retry_after="6s", balancer__retry_spread="2s")
+    _, heard = watched(balancer__retry_after="6s", balancer__retry_spread="2s")
     dials = {}
     for row in heard["balancer"].frames(DIAL).tolist():
         dials.setdefault(row[3], []).append(row[0])
@@ -87,7 +87,7 @@ def test_an_answer_at_the_deadline_itself_is_in_time():
     topology = topology_of(STORM, **one)
     steps = 2 * 20_000_000 + 3 * 300_000_000 + topology.routing.store_delay + topology.network.hop + 2 * topology.network.hop
     for timeout, gives_up in ((steps, False), (steps - 1, True)):
-        fabric, heard = watched(**one, clients__connect_timeout=f"{timeout}ns")
+        _, heard = watched(**one, clients__connect_timeout=f"{timeout}ns")
         assert any(row[2] == OVERDUE for row in heard["clients"].frames(NOTICE).tolist()) == gives_up
         assert (len(heard["clients"].frames(SUBSCRIBED)) > 0) == (not gives_up)
 
@@ -109,5 +109,5 @@ def test_neither_the_window_nor_compiling_changes_anything(changes):
 def test_without_a_timeout_nobody_is_refused():
     topology = topology_of(STORM)
     assert topology_of(STORM.replace(", accept_timeout: 300ms", "")).gateways.accept_timeout is None and topology.gateways.accept_timeout == 300_000_000
-    fabric, heard = watched(gateways__accept_timeout="1h")
+    _, heard = watched(gateways__accept_timeout="1h")
     assert not any(row[2] == BUSY for row in heard["clients"].frames(REFUSED).tolist())
