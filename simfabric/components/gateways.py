@@ -9,7 +9,8 @@ has a subscriber, and a connection gets its messages in order (`dispatch: connec
 whole frame; order is then the clients' business. Gateways touch only their own rows, so workers share them out and the result is the same.
 
 Leaves out: work that acknowledgements and heartbeats cost; bytes of protocol headers; a core's work is not interrupted by a death (what
-it has settled by then stays settled unless it would arrive later).
+it has settled by then stays settled unless it would arrive later); the route of a channel whose last reader here has left stays until the
+gateway dies.
 """
 
 from __future__ import annotations

@@ -90,6 +90,12 @@ def test_neither_the_window_nor_compiling_changes_anything(case):
     assert counters[LEFT] > 20 and counters[SILENCES] > 10 and whole.counters[TO_GHOSTS] > 0
 
 
+@pytest.mark.parametrize("window", ["20ms", "500ms", "3s"])
+def test_the_laws_hold_in_windows_that_are_longer_than_exact_ones(window):
+    result = run_whole(topology_of(BASE, run__window=window, faults=FAULTS))
+    assert [v for v in result.laws if v.verdict == "invalid"] == [] and result.churn["left"] > 20 and result.churn["half_open"] > 0
+
+
 def test_two_workers_and_one_leave_the_same_behind(monkeypatch):
     monkeypatch.setattr("simfabric.components.gateways.WORTH_A_THREAD", 1)
     topology = topology_of(BASE, clients__count=200)
