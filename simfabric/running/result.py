@@ -16,7 +16,7 @@ from simfabric.analysis.quantiles import mean, quantile, share_below
 from simfabric.analysis.slo import Objective
 from simfabric.fabric import Fabric
 from simfabric.kernels.clients import LEFT, SILENCES, UNHEARD
-from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, RESET_COUNT, RESET_OBLIGATIONS, STAGE_NAMES, STALE, TO_GHOSTS, WASTED
+from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, RESET_COUNT, RESET_OBLIGATIONS, STAGE_NAMES, STALE, TO_GHOSTS, TURNED_AWAY_BUSY, WASTED
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import TIMELINE, Checkpoint, Recorder
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas
 
 QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
+API_COUNTS = ("requests", "refused", "failed", "late")
 MESSAGE_NAMES = (
     "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at",
     "routed_at", "fate",
@@ -58,6 +59,8 @@ class Result:
     messages_every: int  # One message in so many is in the sample.
     replay: dict[str, int]
     snapshots: dict[str, int]
+    apis: dict[str, dict[str, int]]  # Of every API: requests, refused (503), failed (500), answered too late.
+    turned_away_busy: int  # Dials that a gateway refused because its core was too busy.
     churn: dict[str, int]  # Users who left; links that fell silent, what was sent into the silence, and written into it.
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
@@ -204,6 +207,8 @@ class Result:
             "dials": int(column["dials"][-1]),
             "replays": self.replay,
             "snapshots": self.snapshots,
+            "apis": self.apis,
+            "turned_away_busy": self.turned_away_busy,
             "churn": self.churn,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
@@ -249,6 +254,8 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         messages_every=recorder.every,
         replay={"requests": requests, "channels": channels, "messages": sent, "delivered": int(counted["gateways"].counters[REPLAYED_COUNT])},
         snapshots=dict(zip(("requests", "applied", "messages"), (int(fabric.snapshots.counters[0]), *gateways[[RESET_COUNT, RESET_OBLIGATIONS]].tolist()))),
+        apis={api.name: dict(zip(API_COUNTS, api.counters[[0, 3, 4, 5]].tolist())) for api in facts.apis(fabric)},
+        turned_away_busy=int(gateways[TURNED_AWAY_BUSY]),
         churn=dict(zip(("left", "silent", "unheard", "half_open"), (*clients[[LEFT, SILENCES, UNHEARD]].tolist(), int(gateways[TO_GHOSTS])))),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),

@@ -256,6 +256,18 @@ def test_a_churn_that_makes_no_sense_is_refused(churn, law):
         topology_of(BASE, clients__churn=churn)
 
 
+def test_the_summary_tells_what_went_wrong_on_the_way_to_a_connection():
+    quiet = run_whole(topology_of(BASE, clients__churn="[]"))
+    assert not any(word in quiet.summary() for word in ("answered too late", "too busy", "fell silent", "snapshots   "))
+    sets = {"apis": "{bootstrap: {errors: 30%}, token: {errors: 30%, servers: 1, queue_timeout: 0s}}", "gateways.work.handshake": "300ms", "gateways.cores": 1}
+    told = run_whole(topology_of(BASE, **sets, gateways__accept_timeout="100ms"))
+    counts = told.figures()["apis"]["bootstrap_api"]
+    assert 0.15 < counts["failed"] / counts["requests"] < 0.45 and counts["refused"] == 0
+    assert told.figures()["turned_away_busy"] > 5
+    for line in ("bootstrap_api ", "token_api ", "busy  ", "churn  "):
+        assert f"\n{line}" in told.summary()
+
+
 def test_snapshots_and_churn_together_reset_and_recover():
     fabric, _ = watched(clients__replay_max=2, clients__churn=GOING, traffic__news__rate="5/s")
     drive(fabric)
