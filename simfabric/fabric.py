@@ -3,16 +3,16 @@
     publishers ──▶ clients ──────────────▶ gateways ──▶ storage ──▶ producers ──▶ brokers ──▶ consumers ──▶ routers ──┐
                      │  ▲                    │ ▲ ▲ ▲                                                       targeted  │
                      │  └────────────────────┘ │ │ └────────────────────────────────────────────────────────────────┘
-                     ├──▶ balancer ────────────┘ └── replay            (broadcast: consumers ──▶ gateways; direct: storage ──▶ routers)
-                     └──▶ token API
+                     ├──▶ balancer ────────────┘ └── replay, snapshots (broadcast: consumers ──▶ gateways; direct: storage ──▶ routers)
+                     └──▶ bootstrap API, token API
 
 Who writes what: clients belief and timers; gateways links, homes, rows and slots; brokers (with `direct` the storage) the log's order;
-replay the answers; faults and leases whatever a control event changes, when every clock stands at that instant.
+replay and snapshot API the answers; faults and leases whatever a control event changes, when every clock stands at that instant.
 """
 
 from __future__ import annotations
 
-from simfabric.components.apis import Tokens
+from simfabric.components.apis import Api, Snapshots
 from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Brokers, Consumers, Producers, partitions_of_channels
 from simfabric.components.clients import Clients
@@ -25,6 +25,7 @@ from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
 from simfabric.components.routers import Routers
 from simfabric.components.storage import Storage
+from simfabric.kernels.frames import BOOTED, TOKEN
 from simfabric.kernels.state import ALIVE, INCARNATION
 from simfabric.topology import Topology
 from simfabric.world import World
@@ -60,12 +61,15 @@ class Fabric:
             else None
         )
         self.replay = Replay(world, columns)
-        self.tokens = Tokens(world, columns)
+        self.snapshots = Snapshots(world, columns)
+        self.bootstrap = Api(world, columns, "bootstrap", BOOTED)
+        self.tokens = Api(world, columns, "token", TOKEN)
         self._wire()
         self._hear()
+        self.clients.begin()
         parts: list[Component | None] = [
-            self.publishers, self.clients, self.tokens, self.balancer, self.gateways, self.storage, self.producers, self.brokers, self.consumers, self.routers,
-            self.replay,
+            self.publishers, self.clients, self.bootstrap, self.tokens, self.balancer, self.gateways, self.storage, self.producers, self.brokers,
+            self.consumers, self.routers, self.replay, self.snapshots,
         ]  # fmt: skip
         self.components = [component for component in parts if component is not None]
         self.conductor = Conductor(world, self.components, topology.run.window)
@@ -78,16 +82,19 @@ class Fabric:
         self.publishers.producers = self.producers
         self.clients.to_gateways = self.gateways
         self.clients.to_balancer = self.balancer
+        self.clients.to_bootstrap = self.bootstrap
         self.clients.to_tokens = self.tokens
         self.clients.to_replay = self.replay
-        self.tokens.to_clients = self.clients
+        self.clients.to_snapshots = self.snapshots
+        self.bootstrap.to = self.tokens.to = self.clients
         self.balancer.columns = self.columns
         self.balancer.to_gateways = self.gateways
         self.balancer.to_clients = self.clients
         self.balancer.alive = self.gateways.nodes.state[:, ALIVE]
         self.balancer.incarnation = self.gateways.nodes.state[:, INCARNATION]
         self.gateways.down = self.clients
-        self.gateways.ask = self.replay
+        self.gateways.ask, self.gateways.snapshot = self.replay, self.snapshots
+        self.snapshots.to = self.gateways
         self.replay.gateways = self.gateways
         into_bus = self.producers or self.routers
         assert into_bus is not None
@@ -109,15 +116,21 @@ class Fabric:
         self.clients.hears(self.publishers, 0)
         self.clients.hears(self.gateways, floor)
         self.clients.hears(self.balancer, floor)
-        self.clients.hears(self.tokens, floor + hop)
-        self.tokens.hears(self.clients, floor + hop)
+        for api in (self.bootstrap, self.tokens):
+            self.clients.hears(api, floor + hop)
+            api.hears(self.clients, floor + hop)
         self.balancer.hears(self.clients, floor + hop)
         self.gateways.hears(self.clients, floor)
+        if any(part.ends == "silent" for part in topology.clients.churn):
+            self.gateways.hears(self.gateways, topology.clients.heartbeat_timeout // 10)
         self.gateways.hears(self.balancer, hop)
         self.gateways.hears(self.replay, replay)
+        self.gateways.hears(self.snapshots, hop)
+        self.snapshots.hears(self.gateways, 2 * floor + hop)
         self.replay.hears(self.gateways, min(2 * floor, topology.routing.store_delay + hop) + replay)
         if topology.clients.sessions != 0:
             self.replay.hears(self.clients, floor + replay)
+            self.snapshots.hears(self.clients, floor + hop)
         if self.storage:
             self.storage.hears(self.gateways, store)
         if self.producers and self.brokers and self.consumers:
@@ -126,10 +139,12 @@ class Fabric:
             self.brokers.hears(self.producers, bus)
             self.consumers.hears(self.brokers, 0)
             self.replay.hears(self.brokers, 0)
+            self.snapshots.hears(self.brokers, 0)
             (self.routers or self.gateways).hears(self.consumers, bus)
         elif self.storage and self.routers:
             self.routers.hears(self.storage, store)
             self.replay.hears(self.storage, 0)
+            self.snapshots.hears(self.storage, 0)
         if self.routers:
             self.routers.hears(self.gateways, topology.routing.store_delay + hop)
             self.gateways.hears(self.routers, hop)

@@ -60,9 +60,11 @@ class Checkpoint:
     live: int
     replayed: int
     expired: int
+    reset: int  # Obligations in whose place a snapshot stands.
     expected: int  # Deliveries that gateways should have tried: members of each slot at each frame.
     tried: dict[str, int]  # What became of them, by outcome.
     connections: int  # Seats with a home, from the clients' column.
+    half_open: int  # Connections that gateways have open and on which nothing passes.
     open: int  # Open connections, from the gateways' column.
     queues: tuple[Queue, ...]
     busy: tuple[Busy, ...]

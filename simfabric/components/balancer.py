@@ -5,7 +5,8 @@
 Health checks are SimPy processes. One that changes nothing is no event: after a death or a return, the check that tips the balance is
 computed from the phase of the gateway's checks.
 
-A client that waited for longer than its time-out has gone; its handshake is done all the same, in vain.
+A client that waited for longer than its time-out has gone; its handshake is done all the same, in vain. Connections that end pass here, too:
+what the balancer believes to be open follows.
 
 Leaves out: the wait at the gateway in that time-out; the balancer's own capacity for frames of open connections (it passes them
 through); several balancers with different views.
@@ -23,9 +24,10 @@ from simfabric.components.columns import Columns, Identities
 from simfabric.components.component import Component
 from simfabric.kernels import servers
 from simfabric.kernels.clients import ADVISED, TIMED_OUT
-from simfabric.kernels.frames import HANDSHAKE, KIND_SHIFT, REFUSED
+from simfabric.kernels.frames import HANDSHAKE, KIND_SHIFT, LEAVE, REFUSED
 from simfabric.kernels.inbox import Outbox
-from simfabric.kernels.state import DELAY
+from simfabric.kernels.state import DELAY, LIFE
+from simfabric.kernels.tickets import gateway_of, life_of
 from simfabric.policies.balancing import BALANCING, Balancing, Dials, Pool
 from simfabric.topology.edge import Balancer as BalancerConfig
 from simfabric.world import Array, World
@@ -86,20 +88,39 @@ class Balancer(Component):
         frames, count = self.inbox.take(end)
         if count == 0:
             return
-        crowd = self.columns.crowd
+        leaving = frames[:count, 1] >> KIND_SHIFT == LEAVE
+        if leaving.any():
+            left = frames[:count][leaving]
+            self.counters[0] += len(left)
+            self.counters[1] = (int(self.counters[1]) + sum(left[:, 0].tolist())) & 4611686018427387903
+            self._dialled(frames[:count][~leaving], np.flatnonzero(leaving) - np.arange(len(left)), left[:, 4])
+        else:
+            self._dialled(frames[:count], np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def _dialled(self, frames: Array, before: Array, tickets: Array) -> None:
+        """Dials in order of arrival; connection tickets[k] ended before dial before[k]."""
+        count, crowd = len(frames), self.columns.crowd
         done, refused = np.empty(count, np.int64), np.empty(count, np.int8)
         patience = self.world.topology.balancer.queue_timeout
         self._handshakes(frames, count, self.free_at, self.busy, self._law, self._key, patience, crowd.client, done, refused, self.counters)
-        seat = frames[:count, 3].copy()
+        seat = frames[:, 3].copy()
         client = crowd.client[seat].astype(np.int64)
-        number = client * 1024 + frames[:count, 4]
+        number = client * 1024 + frames[:, 4]
         delay, hop = crowd.link[seat, DELAY], self.world.topology.network.hop
-        deadline = np.maximum(frames[:count, 0] - hop - delay + self.world.topology.clients.connect_timeout, frames[:count, 0] + delay)
+        deadline = np.maximum(frames[:, 0] - hop - delay + self.world.topology.clients.connect_timeout, frames[:, 0] + delay)
         late = (refused == 0) & (done + hop + delay > deadline)  # The work is done, and nobody waits for it any more.
         done[late] = deadline[late] - delay[late]
         served = (refused == 0) & ~late
         gateway = np.full(count, -1, np.int64)
-        gateway[served] = self._pick(self.columns.who.dials(client[served], crowd.cookie[seat[served]].astype(np.int64), number[served], done[served]))
+        dials = self.columns.who.dials(client, crowd.cookie[seat].astype(np.int64), number, done)
+        first = 0
+        for upto, ticket in zip([*before.tolist(), count], [*tickets.tolist(), -1]):
+            chosen = first + np.flatnonzero(served[first:upto])
+            if len(chosen):
+                gateway[chosen] = self._pick(dials.part(chosen))
+            first = upto
+            if ticket >= 0:
+                self._closed(ticket)
         out = self._out.reserve(count)
         for picked, kind, receiver in ((gateway >= 0, HANDSHAKE, self.to_gateways), (gateway < 0, REFUSED, self.to_clients)):
             chosen = np.flatnonzero(picked)
@@ -110,6 +131,12 @@ class Balancer(Component):
             out[:n, 3] = seat[chosen]
             out[:n, 4] = self.incarnation[gateway[chosen]] if kind == HANDSHAKE else np.where(late[chosen], TIMED_OUT, ADVISED)
             receiver.inbox.put(out, n)
+
+    def _closed(self, ticket: int) -> None:
+        """A connection is open no more; those of an earlier life were forgotten when it ended."""
+        gateway = gateway_of(ticket)
+        if self.alive[gateway] and life_of(ticket) % LIFE == self.incarnation[gateway]:
+            self.open[gateway] -= 1
 
     def lost(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: connections are seen to close at once, the node is out after `fall` failed checks in a row."""

@@ -17,7 +17,7 @@ import numpy as np
 from simfabric.chance import below, uniform
 from simfabric.kernels import draws, subscriptions
 from simfabric.kernels.frames import NEVER
-from simfabric.kernels.lifecycle import LONG_AGO
+from simfabric.kernels.lifecycle import BOOTED, LONG_AGO
 from simfabric.kernels.log import NOT_ASKED
 from simfabric.kernels.state import (
     BREAKS_AT,
@@ -129,13 +129,14 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
         client=seated,
         home=home,
         subscribed=(home >= 0).astype(np.int8),
-        belief=np.where(home >= 0, home.astype(np.int64) * LIFE, -1),
+        turn=np.zeros(count, np.int8),
+        belief=np.where(home >= 0, home.astype(np.int64) * LIFE, -1).astype(np.int32),
         broke_at=np.zeros(count, np.int64),
         state=np.where(home >= 0, LIVE, IDLE).astype(np.int8),
-        banner=np.zeros(count, np.int8),
+        flags=np.where(home >= 0, BOOTED, 0).astype(np.int8),
         ready_at=np.full(count, LONG_AGO, np.int64),
         asked_at=np.full(count, LONG_AGO, np.int64),
-        drawn=np.zeros((count, 3), np.int32),
+        drawn=np.zeros((count, 4), np.int32),
         attempt=np.zeros(count, np.int32),
         dials=np.zeros(count, np.int32),
         cookie=home.copy(),

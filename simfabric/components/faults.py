@@ -12,6 +12,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from simfabric.chance import below
 from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Consumers
@@ -98,7 +100,8 @@ class Faults:
         self.gateways.nodes.state[gateway, DIES_AT] = at
         self.gateways.nodes.state[gateway, NOTICED_AT] = noticed_at(death, self.world.topology.clients.notice)
         crowd = self.gateways.columns.crowd
-        crowd.link[crowd.home == gateway, BREAKS_AT] = at
+        held = crowd.home == gateway
+        crowd.link[held, BREAKS_AT] = np.minimum(crowd.link[held, BREAKS_AT], at)
         return at
 
     def _run(self, death: Death) -> Generator[Any, Any, None]:

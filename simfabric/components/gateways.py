@@ -2,14 +2,15 @@
 
     clients ──▶ gateways ──▶ storage | bus            the way up
     clients ◀── gateways ◀── routers | bus            the way down
-                   └──▶ replay (what clients missed)
+                   └──▶ replay, snapshot API (what clients missed)
 
 One row per gateway and per core. Each connection belongs to one core, an event loop of its own: a message is read once by every core that
 has a subscriber, and a connection gets its messages in order (`dispatch: connection`). With `shared` the core that is free first takes the
 whole frame; order is then the clients' business. Gateways touch only their own rows, so workers share them out and the result is the same.
 
 Leaves out: work that acknowledgements and heartbeats cost; bytes of protocol headers; a core's work is not interrupted by a death (what
-it has settled by then stays settled unless it would arrive later).
+it has settled by then stays settled unless it would arrive later); the route of a channel whose last reader here has left stays until the
+gateway dies.
 """
 
 from __future__ import annotations
@@ -22,20 +23,28 @@ from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.kernels import gateways as kernels
-from simfabric.kernels.frames import DELIVER, KIND_SHIFT, NEVER, PUBLISH
+from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, NEVER, PUBLISH, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
+    ACCEPT_TIMEOUT,
+    ADVICE,
     AHEAD,
     ALIVE,
+    API_DELAY,
     ASK_DELAY,
     ASK_ROWS,
     BUFFER,
     BYTE_COST,
+    CONNECT_TIMEOUT,
     CORES,
     DIES_AT,
+    FETCH_CAP,
+    FETCH_FIRST,
     GAP_WAIT,
+    GHOSTS,
     INCARNATION,
     KEY_DELIVERY,
+    KEY_FETCH_RETRY,
     KEY_FRAME,
     KEY_HANDSHAKE,
     KEY_PAUSE_EVERY,
@@ -47,6 +56,7 @@ from simfabric.kernels.state import (
     NOTICED_AT,
     OPEN,
     PAUSE_AT,
+    REPLAY_MAX,
     SESSIONS,
     SHARED,
     STORE_DELAY,
@@ -84,13 +94,21 @@ def nodes_of(world: World) -> Nodes:
     settings[BYTE_COST] = round(config.work.byte_out * (1 << 20))
     settings[GAP_WAIT] = topology.clients.gap_wait
     settings[SESSIONS] = topology.clients.sessions != 0
-    keys = np.zeros(6, np.int64)
+    settings[REPLAY_MAX] = topology.clients.replay_max
+    settings[API_DELAY] = network.hop
+    settings[FETCH_FIRST], settings[FETCH_CAP] = topology.clients.reconnect.first, topology.clients.reconnect.cap
+    settings[ACCEPT_TIMEOUT] = NEVER if config.accept_timeout is None else config.accept_timeout
+    settings[CONNECT_TIMEOUT] = topology.clients.connect_timeout
+    settings[ADVICE] = topology.balancer.retry_after or 0
+    shares = np.array([topology.clients.reconnect.factor, topology.clients.reconnect.jitter])
+    keys = np.zeros(7, np.int64)
     names = {
         KEY_HANDSHAKE: "handshake", KEY_SUBSCRIBE: "subscribe", KEY_FRAME: "frame_in", KEY_DELIVERY: "delivery", KEY_PAUSE_EVERY: "pause_every",
         KEY_PAUSE_LENGTH: "pause_length",
     }  # fmt: skip
     for place, name in names.items():
         keys[place] = world.key(f"gateways/{name}")
+    keys[KEY_FETCH_RETRY] = world.key("clients/fetch_retry")
     state = np.zeros((count, NODE_COLUMNS), np.int64)
     state[:, ALIVE] = 1
     state[:, DIES_AT] = NEVER
@@ -102,8 +120,8 @@ def nodes_of(world: World) -> Nodes:
         first = [draw(every, word(int(keys[KEY_PAUSE_EVERY]), gateway, 0)) for gateway in range(count)]
         pauses[:, PAUSE_AT] = np.repeat(first, config.cores)
     return Nodes(
-        settings, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.zeros((cores, 2), np.int64), pauses, world.table(config.work.handshake),
-        world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
+        settings, shares, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.zeros((cores, 2), np.int64), pauses,
+        world.table(config.work.handshake), world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
         world.table(config.pauses.length if config.pauses else constant(0)),
     )  # fmt: skip
 
@@ -117,7 +135,7 @@ class Worker:
         self.sent = np.zeros(5, np.int64)
 
     def grow_outboxes(self) -> None:
-        """More room in the outbox that is full; a slot may need as much as it has subscribers, for the log or for clients."""
+        """More room in the outbox that is full; a slot may need as much as it has subscribers, in the one for the log."""
         full = [box for box, sent in zip((self.up, self.down, self.ask), self.sent) if 2 * sent > len(box.frames)]
         for box in full or [self.ask, self.down]:
             box.reserve(len(box.frames) + 1)
@@ -145,6 +163,7 @@ class Gateways(Component):
         self.up: Component
         self.down: Component
         self.ask: Component
+        self.snapshot: Component
         self._serve = world.kernel(kernels.serve)
         self._threads = ThreadPoolExecutor(len(self.workers)) if len(self.workers) > 1 else None
 
@@ -161,7 +180,7 @@ class Gateways(Component):
         for worker in self.workers:
             self.up.inbox.put(worker.up.frames, int(worker.sent[0]))
             self.down.inbox.put(worker.down.frames, int(worker.sent[1]))
-            self.ask.inbox.put(worker.ask.frames, int(worker.sent[2]))
+            self._ask(worker.ask.frames[: worker.sent[2]])
             worker.sent[:] = 0
 
     def keep_trail(self) -> None:
@@ -185,7 +204,7 @@ class Gateways(Component):
         """The node dies now; returns the seats that it held. Their cursors go back to their clients."""
         state, crowd = self.nodes.state, self.columns.crowd
         state[gateway, ALIVE] = 0
-        state[gateway, OPEN] = 0
+        state[gateway, OPEN] = state[gateway, GHOSTS] = 0
         self._stop_cores(gateway)
         self.world.kernel(collect_gateway)(gateway, self.columns.book, crowd)
         seats = np.flatnonzero(crowd.home == gateway)
@@ -210,6 +229,14 @@ class Gateways(Component):
         np.minimum(free_at, now, out=free_at)
         self.nodes.busy[gateway] -= undone
         self.workers[0].tally.counters[WORK] -= undone
+
+    def _ask(self, frames: Array) -> None:
+        """What clients ask for, to the replay service or to the snapshot API; when a gateway gives a connection up, to itself."""
+        if len(frames):
+            kind = frames[:, 1] >> KIND_SHIFT
+            states, own = kind == SNAPSHOT, kind == DROPPED
+            for service, chosen in ((self.ask, ~(states | own)), (self.snapshot, states), (self, own)):
+                service.inbox.put(frames[chosen], int(chosen.sum()))
 
     def _part(self, worker: Worker, frames: Array, first: int, last: int) -> None:
         """Serve a range of frames, with more room whenever the kernel asks for it."""

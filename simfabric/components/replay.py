@@ -4,7 +4,7 @@
 
 A client that comes back asks for all its channels at once, each a request's work; one that sees a gap asks for that channel.
 
-Leaves out: pages, refusals and time-outs of the service, snapshots (they come with the protocol).
+Leaves out: pages, refusals and time-outs of the service.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from simfabric.chance import GOLDEN, mixed
 from simfabric.compiling import MASK, to_word
+from simfabric.kernels.asking import ask_for_gap, ask_for_state, has_expired, is_beyond_replay, open_gap
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.log import NOT_ASKED, asked, deadline_of, is_asked, message_at, upto_of
+from simfabric.kernels.log import NOT_ASKED, STATE_ASKED, asked, deadline_of, is_asked, message_at, upto_of
 from simfabric.kernels.state import (
     ASK_DELAY,
     ASK_ROWS,
@@ -18,18 +19,15 @@ from simfabric.kernels.state import (
     EXPIRED,
     FILLS,
     GAP_OPEN,
-    GAP_WAIT,
     HELD_BITS,
     INCARNATION,
     LAST_SHIFT,
-    LIFE,
     LINK_FREE_AT,
     LOW,
     MOST_BEYOND,
     MOST_CLOSED,
     MOST_FIRST,
     MOST_LAST,
-    NOTICED_AT,
     PACE,
     PREVIOUS,
     PUBLISHED_AT,
@@ -79,13 +77,6 @@ def forget_held(i: int, crowd: Crowd) -> None:
     """Nothing is held, and no gap is open; asks that are under way stay so."""
     crowd.held_first[i] = 0
     crowd.held_run[i] &= MOST_CLOSED << CLOSED_SHIFT
-
-
-def open_gap(i: int, deadline: int, crowd: Crowd) -> None:
-    """A gap may close by itself until the deadline, which takes both halves of what is not needed meanwhile."""
-    crowd.held_run[i] |= GAP_OPEN
-    crowd.resume_cursor[i] = deadline >> 31
-    crowd.resume_upto[i] = deadline & 2147483647
 
 
 def still_open(i: int, arrives: int, crowd: Crowd) -> bool:
@@ -188,26 +179,9 @@ def out_of_order(
         crowd.held_run[i] += 1 << CLOSED_SHIFT  # The log is asked all the same, in this account; the ask comes to nothing.
 
 
-def ask_for_gap(i: int, seat: int, gateway: int, cursor: int, noticed_at: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
-    """A client has a sequence that does not follow its cursor: if the gap is still open after `gap_wait`, it asks the log for the range between.
-
-    A client that will have noticed by then that its connection is gone does not ask.
-    """
-    deadline = noticed_at + nodes.settings[GAP_WAIT]
-    open_gap(i, deadline, crowd)
-    if crowd.link[seat, PACE] & SESSION or deadline >= nodes.state[gateway, NOTICED_AT] + crowd.link[seat, DELAY]:
-        return
-    n = outs.sent[2]
-    outs.sent[2] = n + 1
-    outs.ask[n, 0] = deadline + crowd.link[seat, DELAY] + nodes.settings[ASK_DELAY]
-    outs.ask[n, 1] = (10 << 56) | ((crowd.channels[i] & 16777215) << 32) | seat
-    outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
-    outs.ask[n, 3] = (gateway * LIFE + nodes.state[gateway, INCARNATION]) * WIDE + seat
-    outs.ask[n, 4] = crowd.channels[i] * WIDE + cursor
-
-
 def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
-    """The log said where the channels of a client stand: so it is told. Those that lack nothing go live; for the others it asks the log.
+    """The log said where the channels of a client stand: so it is told. Those that lack nothing go live; for the others it asks the log, or, when
+    that is too much for a replay, the snapshot API.
 
     The log is read when the routes are visible, so that nothing falls between what it says and what is live.
     """
@@ -217,19 +191,26 @@ def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crow
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     behind = 0
+    lost = 0
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
-        tell_session(30, i, seat, upto_of(crowd.resume_upto[i]), arrives, crowd, outs)
+        cursor = crowd.resume_cursor[i]
         top = upto_of(crowd.resume_upto[i])
-        if top <= crowd.resume_cursor[i] or crowd.held_first[i] > 0:
-            reached = release(i, seat, crowd.resume_cursor[i], top, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+        if top > cursor and is_beyond_replay(crowd.channels[i], cursor, top, nodes, log):
+            tell_session(32, 1, i, seat, top, arrives, crowd, outs)
+            crowd.resume_upto[i] = STATE_ASKED
+            ask_for_state(seat, gateway, crowd.channels[i], arrives, 0, 1, nodes, crowd, outs)
+            lost += 1
+            continue
+        tell_session(32, 0, i, seat, top, arrives, crowd, outs)
+        if top <= cursor or crowd.held_first[i] > 0:
+            reached = release(i, seat, cursor, top, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
             if reached < top:
                 crowd.resume_upto[i] = asked(top)
         behind += is_asked(crowd.resume_upto[i])
-    tell(arrives, (19 << 56) | seat, min(behind, 1), seat, item // WIDE, outs)
-    if behind == 0:
+    tell(arrives, (19 << 56) | seat, min(behind + lost, 1), seat, item // WIDE, outs)
+    if behind + lost == 0:
         recovered(seat, arrives, crowd, tally)
-        return
-    if crowd.link[seat, PACE] & SESSION:
+    if behind == 0 or crowd.link[seat, PACE] & SESSION:
         return
     n = outs.sent[2]
     outs.sent[2] = n + 1
@@ -256,37 +237,63 @@ def tell(arrives: int, name: int, row: int, seat: int, extra: int, outs: Outs) -
     outs.down[n, 4] = extra
 
 
-def tell_session(kind: int, i: int, seat: int, upto: int, arrives: int, crowd: Crowd, outs: Outs) -> None:
-    """What the log says of one channel, to a session; columns know it."""
+def tell_session(kind: int, row: int, i: int, seat: int, upto: int, arrives: int, crowd: Crowd, outs: Outs) -> None:
+    """What was said of one channel, to a session; columns know it."""
     if crowd.link[seat, PACE] & SESSION:
         channel = crowd.channels[i]
-        tell(arrives, (kind << 56) | ((channel & 16777215) << 32) | seat, 0, seat, channel * WIDE + upto, outs)
+        tell(arrives, (kind << 56) | ((channel & 16777215) << 32) | seat, row, seat, channel * WIDE + upto, outs)
 
 
 def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
-    """The log answered a client that came back: its channels go live again, unless the connection breaks before the answer arrives."""
+    """The log answered a client that came back: its channels go live again, unless the connection breaks before the answer arrives.
+
+    Of a channel of which a part has expired meanwhile it takes nothing, and asks for its state.
+    """
     seat = item & LOW
     incarnation = nodes.state[gateway, INCARNATION]
     arrives = behind_link(seat, at, crowd)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
-        if is_asked(crowd.resume_upto[i]):
-            tell_session(11, i, seat, upto_of(crowd.resume_upto[i]), arrives, crowd, outs)
-            release(i, seat, upto_of(crowd.resume_upto[i]), 0, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
-    recovered(seat, arrives, crowd, tally)
+        if not is_asked(crowd.resume_upto[i]):
+            continue
+        upto = upto_of(crowd.resume_upto[i])
+        if has_expired(crowd.channels[i], crowd.resume_cursor[i], upto, log):
+            tell_session(11, 1, i, seat, upto, arrives, crowd, outs)
+            crowd.resume_upto[i] = STATE_ASKED
+            ask_for_state(seat, gateway, crowd.channels[i], arrives, 0, 1, nodes, crowd, outs)
+        else:
+            tell_session(11, 0, i, seat, upto, arrives, crowd, outs)
+            release(i, seat, upto, 0, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
+    recovered_wholly(seat, arrives, crowd, tally)
 
 
-def filled(at: int, gateway: int, item: int, channel: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
-    """The log answered for one gap."""
+def filled(at: int, gateway: int, item: int, extra: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
+    """The log answered for one gap. If a part of it has expired, the state of the channel must do."""
     seat = item & LOW
-    i = subscription_of(seat, channel, crowd)
     arrives = behind_link(seat, at, crowd)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
-    tell_session(11, i, seat, crowd.resume_upto[i], arrives, crowd, outs)
-    release(i, seat, crowd.resume_upto[i], 0, arrives, gateway, nodes.state[gateway, INCARNATION], nodes, book, crowd, log, outs, tally)
+    channel, upto = extra // WIDE, extra & LOW
+    i = subscription_of(seat, channel, crowd)
+    incarnation = nodes.state[gateway, INCARNATION]
+    slot = find_slot(channel, gateway, incarnation, book)
+    r = row_of(seat, slot, book) if slot >= 0 else -1
+    if r >= 0 and book.rows[r, CURSOR] < 0 and has_expired(channel, -(book.rows[r, CURSOR] + 1), upto, log):
+        tell_session(11, 1, i, seat, upto, arrives, crowd, outs)
+        ask_for_state(seat, gateway, channel, arrives, 0, 0, nodes, crowd, outs)
+        return
+    tell_session(11, 0, i, seat, upto, arrives, crowd, outs)
+    release(i, seat, upto, 0, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
     tally.counters[FILLS] += 1
+
+
+def recovered_wholly(seat: int, arrives: int, crowd: Crowd, tally: Tally) -> None:
+    """A client that came back has one more answer: perhaps it was the last one."""
+    for i in range(crowd.start[seat], crowd.start[seat + 1]):
+        if crowd.resume_upto[i] < NOT_ASKED:
+            return
+    recovered(seat, arrives, crowd, tally)
 
 
 def recovered(seat: int, arrives: int, crowd: Crowd, tally: Tally) -> None:

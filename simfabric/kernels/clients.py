@@ -1,5 +1,7 @@
 """What clients do, as columns: they publish, notice breaks, fetch tokens, dial with growing delays, and subscribe again when a gateway answers.
 
+LEFT: users who closed the page. SILENCES: connections on which nothing passed any more. UNHEARD: publications into such a silence.
+
 The course of a connection is the protocol's table; see `lifecycle`.
 """
 
@@ -7,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from simfabric.kernels.churn import Habits, fall_silent, farewell, go, stay, write
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.lifecycle import TOKEN_MARGIN, TOKEN_TTL, Fleet, advice, ended, input_of, opened, ready, taken, wait
+from simfabric.kernels.lifecycle import BANNER, BOOTED, TOKEN_MARGIN, TOKEN_TTL, Fleet, advice, ended, input_of, opened, ready, started, taken, wait
+from simfabric.kernels.lifecycle import BOOTS as MUST_BOOT
 from simfabric.kernels.state import (
     CHANNEL,
     DELAY,
     FATE,
-    LIFE,
     LOW,
     PUBLISHER,
     SERVED,
@@ -24,20 +27,23 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.protocol.machine import BOOT_OK, IDLE, OFFLINE, OPENED, REPLAYING, RETRY, START, SYNCING, TOKEN, TOKEN_OK
+from simfabric.kernels.tickets import SILENT, gateway_of, life_of
+from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, REPLAYING, SYNCING, TOKEN, TOKEN_OK
 from simfabric.protocol.rules import LEAST_DELAY, token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
-PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP = range(11)
-ADVISED, TIMED_OUT = -1, -2  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time.
-PLANNED = 1  # Row of a NOTICE: the gateway said that it would close.
+PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, PUBLISHED_OBLIGATIONS, OFFLINES, TOKENS, GIVEN_UP, BOOTS = range(12)
+LEFT, SILENCES, UNHEARD = 12, 13, 14
+ADVISED, TIMED_OUT, FAILED = -1, -2, -3  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time; 500.
+PLANNED, OVERDUE = 1, 2  # Row of a NOTICE: the gateway said that it would close; no answer to SUBSCRIBE came in time.
+FULL, BUSY = 1, 2  # Row of a REFUSED: a living gateway had no room; its core was too busy.
 
 
 def live(
-    frames: Any, count: int, settings: Any, factor: float, jitter: float, keys: Any, table: Any, effects: Any, hop: int, crowd: Crowd, fleet: Fleet, log: Log,
-    up: Any, dial: Any, again: Any, ask: Any, sent: Any, tally: Tally
+    frames: Any, count: int, settings: Any, factor: float, jitter: float, keys: Any, table: Any, effects: Any, hop: int, crowd: Crowd, fleet: Fleet,
+    habits: Habits, log: Log, up: Any, dial: Any, again: Any, ask: Any, sent: Any, tally: Tally
 ) -> None:  # fmt: skip
-    """Serve the clients' frames. sent: frames written to `up` (gateways), `dial` (balancer), `again` (timers) and `ask` (token API)."""
+    """Serve the clients' frames. sent: frames written to `up` (gateways), `dial` (balancer), `again` (timers) and `ask` (bootstrap and token API)."""
     for f in range(count):
         at = frames[f, 0]
         kind = frames[f, 1] >> 56
@@ -49,36 +55,45 @@ def live(
             row = frames[f, 3] - log.base[0]
             seat = log.rows[row, PUBLISHER]
             members = crowd.members[log.rows[row, CHANNEL]]
-            life = crowd.belief[seat]
-            if life < 0 or crowd.state[seat] < REPLAYING or crowd.state[seat] > SYNCING:  # Nobody sends while the page says that it is not connected.
+            ticket = crowd.belief[seat]
+            if ticket < 0 or ticket >= SILENT or crowd.state[seat] < REPLAYING or crowd.state[seat] > SYNCING:  # Nobody sends who is shown to be cut off.
+                tally.counters[UNHEARD] += 1 if ticket >= SILENT else 0
                 log.rows[row, FATE] = UNSENT
                 tally.counters[UNSENT_COUNT] += 1
                 tally.counters[UNSENT_OBLIGATIONS] += members
                 continue
             tally.counters[PUBLISHED] += 1
             tally.counters[PUBLISHED_OBLIGATIONS] += members
-            write(up, sent, 0, at + crowd.link[seat, DELAY], (13 << 56) | frames[f, 3], life // LIFE, frames[f, 3], life)
+            write(up, sent, 0, at + crowd.link[seat, DELAY], (13 << 56) | frames[f, 3], gateway_of(ticket), frames[f, 3], life_of(ticket))
         elif kind == 5:
             taken(seat, OPENED, table, effects, crowd)
             crowd.belief[seat] = extra
-            crowd.cookie[seat] = extra // LIFE
+            crowd.cookie[seat] = gateway_of(extra)
             opened(seat, crowd, fleet)
             tally.counters[OPENINGS] += 1
             tally.stages[STAGE_CONNECT, bin_of(at - crowd.broke_at[seat])] += 1
-            write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, extra // LIFE, seat, extra)
+            write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, gateway_of(extra), seat, extra)
+            stay(seat, at, extra, habits, crowd, up, again, sent)
         elif kind == 19:
             if crowd.belief[seat] == extra:
                 ready(seat, at, frames[f, 2] == 1, table, effects, crowd)
         elif kind == 3:
-            given = START if crowd.state[seat] == IDLE else RETRY
-            taken(seat, given, table, effects, crowd)
-            taken(seat, BOOT_OK, table, effects, crowd)  # Skip rule: what bootstrap said is still in hand.
-            if settings[TOKEN_TTL] == 0 or token_fresh(at, crowd.asked_at[seat], settings[TOKEN_TTL], settings[TOKEN_MARGIN]):
-                call(at, seat, table, effects, hop, crowd, dial, sent, tally)
+            started(seat, table, effects, crowd)
+            if settings[MUST_BOOT] == 0 or crowd.flags[seat] & BOOTED:  # Skip rule: what bootstrap said is still in hand.
+                token(at, seat, settings, table, effects, hop, crowd, dial, ask, sent, tally)
             else:
-                crowd.asked_at[seat] = at
-                tally.counters[TOKENS] += 1
-                write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, 0)
+                tally.counters[BOOTS] += 1
+                write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (20 << 56) | seat, 0, seat, 0)
+        elif kind == 21:
+            crowd.flags[seat] |= BOOTED
+            token(at, seat, settings, table, effects, hop, crowd, dial, ask, sent, tally)
+        elif kind >= 30:
+            if crowd.belief[seat] == extra:
+                tally.counters[LEFT if kind == 30 else SILENCES] += 1
+                if kind == 30:
+                    go(at, seat, extra, hop, table, effects, habits, crowd, up, dial, again, sent)
+                else:
+                    fall_silent(at, seat, extra, hop, habits, crowd, dial, again, sent)
         elif kind == 16:
             call(at, seat, table, effects, hop, crowd, dial, sent, tally)
         else:
@@ -89,16 +104,20 @@ def live(
                 crowd.broke_at[seat] = at
                 ended(seat, at, crowd, settings)
                 tally.counters[BREAKS] += 1
+                if frames[f, 2] == OVERDUE:
+                    farewell(at, seat, extra, hop, crowd, up, dial, sent)
             else:
                 tally.counters[REFUSALS] += 1
+                if frames[f, 2] > 0:  # The balancer has counted it as open.
+                    write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (24 << 56) | seat, 0, seat, extra)
                 if crowd.state[seat] == TOKEN:  # Without a token, the next attempt asks again.
                     crowd.asked_at[seat] = -settings[TOKEN_TTL]
             planned = kind == 2 and frames[f, 2] == PLANNED
-            after, spread = advice(planned, kind == 6 and extra == ADVISED, crowd.state[seat], settings)
+            after, spread = advice(planned, kind == 6 and (extra == ADVISED or frames[f, 2] == BUSY), crowd.state[seat], settings)
             given = input_of(seat, planned, crowd, settings, fleet)
             mask = taken(seat, given, table, effects, crowd)
-            if crowd.state[seat] == OFFLINE and crowd.banner[seat] == 0:
-                crowd.banner[seat] = 1
+            if crowd.state[seat] == OFFLINE and crowd.flags[seat] & BANNER == 0:
+                crowd.flags[seat] |= BANNER
                 tally.counters[OFFLINES] += 1
             delay = wait(seat, at, mask, after, spread, factor, jitter, settings, keys, crowd, fleet)
             if delay < 0:
@@ -107,20 +126,20 @@ def live(
                 write(again, sent, 2, at + max(delay, LEAST_DELAY), (3 << 56) | seat, 0, seat, 0)
 
 
+def token(at: int, seat: int, settings: Any, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, ask: Any, sent: Any, tally: Tally) -> None:
+    """What bootstrap says is in hand: dial with a token that is still fresh, or ask for one."""
+    taken(seat, BOOT_OK, table, effects, crowd)
+    if settings[TOKEN_TTL] == 0 or token_fresh(at, crowd.asked_at[seat], settings[TOKEN_TTL], settings[TOKEN_MARGIN]):
+        call(at, seat, table, effects, hop, crowd, dial, sent, tally)
+    else:
+        crowd.asked_at[seat] = at
+        tally.counters[TOKENS] += 1
+        write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, 0)
+
+
 def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, sent: Any, tally: Tally) -> None:
     """A token is in hand: dial through the balancer."""
     taken(seat, TOKEN_OK, table, effects, crowd)
     tally.counters[DIALS] += 1
     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (3 << 56) | seat, 0, seat, crowd.dials[seat])
     crowd.dials[seat] += 1
-
-
-def write(frames: Any, sent: Any, box: int, at: int, name: int, row: int, item: int, extra: int) -> None:
-    """One frame into an outbox."""
-    n = sent[box]
-    sent[box] = n + 1
-    frames[n, 0] = at
-    frames[n, 1] = name
-    frames[n, 2] = row
-    frames[n, 3] = item
-    frames[n, 4] = extra

@@ -42,6 +42,7 @@ from simfabric.kernels.state import (
     SHARED,
     SIZE,
     START,
+    TO_GHOSTS,
     WORK,
     Book,
     Crowd,
@@ -81,6 +82,9 @@ def fan_out(
     first = book.slots[slot, START]
     for r in range(first, first + book.slots[slot, SIZE]):
         seat = book.rows[r, SEAT]
+        if seat < 0:
+            write_in_vain(message, -2 - seat, at, first_core, chosen, read, late, byte_work, turn, nodes, crowd, tally)
+            continue
         pace = crowd.link[seat, PACE]
         core = chosen if shared == 1 else first_core + ((pace >> 8) & 255)
         if not constant:
@@ -97,11 +101,11 @@ def fan_out(
             tally.counters[OVERFLOWN] += 1
             continue
         wired = max(now, wired) + size * pace
-        crowd.link[seat, LINK_FREE_AT] = wired
         arrives = wired + crowd.link[seat, DELAY]
         if arrives >= crowd.link[seat, BREAKS_AT]:
             tally.counters[CUT] += 1
             continue
+        crowd.link[seat, LINK_FREE_AT] = wired
         if crowd.link[seat, PACE] & SESSION:
             tell(arrives, (25 << 56) | ((turn & 16777215) << 32) | seat, 0, seat, message, outs)
         cursor = book.rows[r, CURSOR]
@@ -131,6 +135,18 @@ def fan_out(
     tally.counters[WORK] += given
 
 
+def write_in_vain(
+    message: int, seat: int, at: int, first_core: int, chosen: int, read: int, late: int, byte_work: int, turn: int, nodes: Nodes, crowd: Crowd, tally: Tally
+) -> None:
+    """A write to a connection on which nothing passes any more costs what any other costs."""
+    core = chosen if nodes.settings[SHARED] == 1 else first_core + ((crowd.link[seat, PACE] >> 8) & 255)
+    entity = 0 if len(nodes.delivery) == 1 else crowd.client[seat]
+    if nodes.turn[core, 0] != turn:
+        take_up(core, turn, at, read, late, nodes, tally)
+    nodes.free_at[core] = worked(core, nodes.free_at[core] + draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, entity)) + byte_work, nodes)
+    tally.counters[TO_GHOSTS] += 1
+
+
 def warm(frames: Any, first: int, last: int, book: Book, crowd: Crowd) -> int:
     """Touch the rows and links that these frames need, all together: reads that do not wait for each other overlap, later ones hit the cache.
 
@@ -147,5 +163,5 @@ def warm(frames: Any, first: int, last: int, book: Book, crowd: Crowd) -> int:
         if frames[f, 1] >> 56 == 14 and frames[f, 4] >= 0:
             start = book.slots[frames[f, 4], START]
             for r in range(start, start + min(32, book.slots[frames[f, 4], SIZE])):
-                total += crowd.link[book.rows[r, SEAT], BREAKS_AT] & 1
+                total += crowd.link[max(0, book.rows[r, SEAT]), BREAKS_AT] & 1
     return int(total)

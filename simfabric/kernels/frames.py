@@ -15,28 +15,37 @@ NEVER = 9223372036854775807
 
 # Kinds, in the order in which frames of one instant and one row are served.
 PAUSE = 1  # a node stops for a while: item = number of the pause, extra = its length [ns]
-NOTICE = 2  # a client notices that its connection is gone
+NOTICE = 2  # a client notices that its connection is gone, or gives it up: extra = ticket, row = why; see kernels/clients.py
 DIAL = 3  # a client asks the balancer for a connection: extra = number of the attempt
 HANDSHAKE = 4  # the balancer hands a dial to a gateway: extra = incarnation
-OPENED = 5  # a gateway answers a client: extra = gateway and incarnation, packed
-REFUSED = 6  # a dial ended without a connection: extra = reason
-SUBSCRIBE = 7  # a client asks for all its channels: extra = incarnation
+OPENED = 5  # a gateway answers a client: extra = ticket of the connection; see kernels/tickets.py
+REFUSED = 6  # a call or a dial ended in vain: extra = reason, or who refused it; row = 1 if a living gateway was full, 2 if it was busy
+SUBSCRIBE = 7  # a client asks for all its channels: extra = ticket
 RESUME = 8  # a client asks the log for all channels in which it is behind
 REPLAYED = 9  # the answer to RESUME: the upper ends stand among the client's subscriptions
 GAP = 10  # a client asks the log for one channel: item = client, extra = channel and cursor, packed
-FILLED = 11  # the answer to GAP: extra = channel; to a session, of each channel that it asked for: extra = channel and last sequence, packed
+FILLED = 11  # the answer to GAP: extra = channel and last sequence, packed
 PUBLICATION = 12  # a user presses enter: item = message
 PUBLISH = 13  # the same on its way through the fabric
 DELIVER = 14  # a message for one gateway: extra = slot, or -1 when the gateway must look it up
-ASK = 15  # a client asks for a token
+ASK = 15  # a client asks for a token: extra = number of the request
 TOKEN = 16  # the answer to ASK
 READ = 17  # a gateway asks the log where the channels of a client stand, as soon as their routes are visible
 TOPS = 18  # the answer to READ
-SUBSCRIBED = 19  # a gateway tells a client where its channels stand: row = 1 if it is behind in any, extra = gateway and incarnation
-
+SUBSCRIBED = 19  # a gateway tells a client where its channels stand: row = 1 if it is behind in any, extra = ticket
+BOOT = 20  # a client that starts asks what it may see
+BOOTED = 21  # the answer to BOOT
+SNAPSHOT = 22  # a client asks for the state of a channel: extra = channel, tries in vain so far (31 bits), and 1 if its recovery waits for it
+STATE = 23  # the answer to SNAPSHOT: extra = channel, watermark (31 bits), and 1 if the client's recovery waits for it
+LEAVE = 24  # a client closed its connection: extra = ticket
+HALF_OPEN = 27  # nothing passes on a connection any more, and its gateway does not know: extra = when it gives it up [ns]
+DROPPED = 28  # the gateway gives it up: extra = 1 if it had subscribed
+NO_STATE = 29  # SNAPSHOT had no answer: extra = channel, tries before this one (30 bits), 2 if the wait was advised, 1 if a recovery waits for it
+GO = 30  # a user closes the page: extra = ticket
 EVENT = 25  # a message reaches a session: extra = message
 WAKE = 26  # a session has something to do: a timer, or a ping
-TOP = 30  # a session is told where one channel stands, with SUBSCRIBED: extra = channel and sequence, packed
+SILENCE = 31  # nothing passes on a connection any more, and its client does not know: extra = ticket
+TOP = 32  # a session is told where one channel stands, with SUBSCRIBED: row = 1 if a replay cannot fill what it lacks, extra = channel and sequence
 
 KIND_SHIFT = 56
 

@@ -10,7 +10,10 @@ from simfabric.kernels.catching_up import caught_up, filled, forget_held, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
+from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
+    ACCEPT_TIMEOUT,
     ACCEPTED,
     AHEAD,
     ALIVE,
@@ -19,6 +22,7 @@ from simfabric.kernels.state import (
     BREAKS_AT,
     BYTES,
     CHANNEL,
+    CONNECT_TIMEOUT,
     CORES,
     DELAY,
     DIES_AT,
@@ -53,6 +57,7 @@ from simfabric.kernels.state import (
     STALE,
     STORE_DELAY,
     TURNED_AWAY,
+    TURNED_AWAY_BUSY,
     UP_DELAY,
     UP_ROWS,
     WARMUP,
@@ -67,6 +72,7 @@ from simfabric.kernels.state import (
     Tally,
 )
 from simfabric.kernels.subscriptions import append_row, find_slot, rows_needed
+from simfabric.kernels.tickets import ticket_of
 
 
 def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> int:
@@ -91,13 +97,24 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
             shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
         elif kind == 7:
             subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
-        elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == gateway * LIFE + nodes.state[gateway, INCARNATION]:
+        elif kind == 28:
+            if nodes.state[gateway, ALIVE] == 1:
+                drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
+        elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == ticket_of(gateway, frames[f, 3] & LOW, nodes, crowd):
             if kind == 18:
                 told(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
             elif kind == 9:
                 caught_up(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
-            else:
+            elif kind == 11:
                 filled(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+            elif kind == 23:
+                reset(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+            elif kind == 24:
+                leave(gateway, frames[f, 3], nodes, book, crowd)
+            elif kind == 27:
+                become_ghost(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs)
+            else:
+                not_reset(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs)
     return count
 
 
@@ -126,6 +143,10 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         if book.pool[SLOTS_USED] + subscriptions > len(book.slots) or book.pool[POOL_NEXT] + need > len(book.rows):
             outs.sent[3] = 1
             return False
+        return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
+    if kind == 24 or kind == 28:
+        return True
+    if kind == 27:
         return bool(outs.sent[2] < len(outs.ask))
     if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
         outs.sent[3] = 2  # A client catches up with no more than the log holds.
@@ -195,7 +216,7 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
 
 
 def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
-    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn or full."""
+    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn, full or too busy."""
     n = outs.sent[1]
     outs.sent[1] = n + 1
     outs.down[n, 2] = 0
@@ -205,9 +226,20 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
         outs.down[n, 0] = at + crowd.link[seat, DELAY]
         outs.down[n, 1] = (6 << 56) | seat
         outs.down[n, 4] = gateway
+        if nodes.state[gateway, ALIVE] == 1 and incarnation == nodes.state[gateway, INCARNATION]:
+            outs.down[n, 2] = 1
+            outs.down[n, 4] = gateway * LIFE + incarnation
         return
     core = core_of(gateway, seat, nodes, crowd)
     begins = begin(core, at, nodes)
+    if begins - at > nodes.settings[ACCEPT_TIMEOUT]:
+        tally.counters[TURNED_AWAY] += 1
+        tally.counters[TURNED_AWAY_BUSY] += 1
+        outs.down[n, 0] = at + crowd.link[seat, DELAY]
+        outs.down[n, 1] = (6 << 56) | seat
+        outs.down[n, 2] = 2
+        outs.down[n, 4] = gateway * LIFE + incarnation
+        return
     now = worked(core, begins + draw(nodes.handshake, word(nodes.keys[KEY_HANDSHAKE], crowd.client[seat], at)), nodes)
     finish(gateway, core, begins, now, nodes, tally)
     if now >= nodes.state[gateway, DIES_AT]:  # The node dies with the handshake in its hands.
@@ -223,13 +255,16 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
     crowd.link[seat, BREAKS_AT] = nodes.state[gateway, DIES_AT]
     outs.down[n, 0] = now + crowd.link[seat, DELAY]
     outs.down[n, 1] = (5 << 56) | seat
-    outs.down[n, 4] = gateway * LIFE + incarnation
+    outs.down[n, 4] = ticket_of(gateway, seat, nodes, crowd)
 
 
-def subscribe(at: int, gateway: int, seat: int, life: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
-    """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand."""
+def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
+    """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand.
+
+    All steps from here on take a known time: if the client will have given up by then, it gives up.
+    """
     incarnation = nodes.state[gateway, INCARNATION]
-    if nodes.state[gateway, ALIVE] == 0 or life != gateway * LIFE + incarnation:
+    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd):
         return
     core = core_of(gateway, seat, nodes, crowd)
     begins = begin(core, at, nodes)
@@ -245,6 +280,17 @@ def subscribe(at: int, gateway: int, seat: int, life: int, nodes: Nodes, book: B
     outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]
     outs.ask[n, 1] = (17 << 56) | seat
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
-    outs.ask[n, 3] = life * WIDE + seat
+    outs.ask[n, 3] = ticket * WIDE + seat
     outs.ask[n, 4] = 0
     finish(gateway, core, begins, now, nodes, tally)
+    told_at = now + nodes.settings[STORE_DELAY] + 2 * nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
+    deadline = max(at - crowd.link[seat, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[seat, DELAY])
+    if told_at > deadline:
+        crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
+        n = outs.sent[1]
+        outs.sent[1] = n + 1
+        outs.down[n, 0] = deadline
+        outs.down[n, 1] = (2 << 56) | seat
+        outs.down[n, 2] = 2
+        outs.down[n, 3] = seat
+        outs.down[n, 4] = ticket

@@ -62,7 +62,7 @@ class Inbox:
             self.near_end += BUCKET
             if bucket := self.far.pop(self.near_end // BUCKET - 1, None):
                 self._put_back(np.concatenate(bucket))
-                self.far_earliest = min((int(part[:, 0].min()) for parts in self.far.values() for part in parts), default=NEVER)
+                self.far_earliest = min(int(part[:, 0].min()) for part in self.far[min(self.far)]) if self.far else NEVER
         if self.account[2] >= end:
             return self.out, 0
         if self.held > len(self.due):

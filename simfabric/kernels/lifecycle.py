@@ -12,14 +12,31 @@ from typing import Any, NamedTuple
 
 from simfabric.chance import uniform
 from simfabric.kernels.state import Crowd
-from simfabric.protocol.machine import ARM_ADVISED, ARM_RETRY, ARM_SLOW, AWAY, COUNT_ATTEMPT, DIALING, FAIL, REPLAYING, SUBS_BEHIND, SUBS_OK, SYNCING, TERMINAL
+from simfabric.protocol.machine import (
+    ARM_ADVISED,
+    ARM_RETRY,
+    ARM_SLOW,
+    AWAY,
+    COUNT_ATTEMPT,
+    DIALING,
+    FAIL,
+    IDLE,
+    REPLAYING,
+    RETRY,
+    START,
+    SUBS_BEHIND,
+    SUBS_OK,
+    SYNCING,
+    TERMINAL,
+)  # fmt: skip
 from simfabric.protocol.profiles import wait as wait_of_profile
 from simfabric.protocol.rules import attempt_after, away_delay, backoff, backoff_jitter_first, fail_input, offline_delay, retry_delay
 
 # Settings of the clients: columns of int64[LIFECYCLE].
-FIRST, CAP, JITTER_FIRST, LIMIT, OFFLINE_RETRY, STABLE_AFTER, TOKEN_TTL, TOKEN_MARGIN, AWAY_AFTER, AWAY_SPREAD, BUSY_AFTER, BUSY_SPREAD = range(12)
-LIFECYCLE = 12
+FIRST, CAP, JITTER_FIRST, LIMIT, OFFLINE_RETRY, STABLE_AFTER, TOKEN_TTL, TOKEN_MARGIN, AWAY_AFTER, AWAY_SPREAD, BUSY_AFTER, BUSY_SPREAD, BOOTS = range(13)
+LIFECYCLE = 13
 BACKOFFS, OFFLINES_DRAWN, AWAYS = 0, 1, 2  # Columns of `crowd.drawn`, and of the keys.
+BANNER, BOOTED = 1, 2  # Bits of `crowd.flags`: it shows that it is offline, until it is connected again; it knows what bootstrap says.
 KIND, PROFILE_FIRST, PROFILE_CAP, EXTRA_WAIT, LATE, MOST_DIALS, RESETS, SCHEDULE_FROM, SCHEDULE_TO = range(9)  # Columns of `fleet.numbers`.
 FACTOR, CENTRE, JITTER = 0, 1, 2  # Columns of `fleet.shares`.
 NOT_READY = 1 << 60  # `ready_at` of a connection that has not got so far.
@@ -35,6 +52,16 @@ class Fleet(NamedTuple):
     schedules: Any  # int64[..]: the schedules of all profiles, one after the other [ns].
 
 
+def started(seat: int, table: Any, effects: Any, crowd: Crowd) -> None:
+    """A user comes: what was known of an earlier visit is forgotten. Otherwise it is a retry."""
+    if crowd.state[seat] == IDLE:
+        crowd.attempt[seat] = 0
+        crowd.flags[seat] = 0
+        taken(seat, START, table, effects, crowd)
+    else:
+        taken(seat, RETRY, table, effects, crowd)
+
+
 def opened(seat: int, crowd: Crowd, fleet: Fleet) -> None:
     """A connection is open. Most clients forget at once how often they failed; the protocol's own waits until it has been ready for long."""
     crowd.ready_at[seat] = NOT_READY
@@ -46,7 +73,7 @@ def ready(seat: int, at: int, behind: bool, table: Any, effects: Any, crowd: Cro
     """The client has been told where its channels stand."""
     taken(seat, SUBS_BEHIND if behind else SUBS_OK, table, effects, crowd)
     crowd.ready_at[seat] = at
-    crowd.banner[seat] = 0
+    crowd.flags[seat] &= ~BANNER
 
 
 def ended(seat: int, at: int, crowd: Crowd, settings: Any) -> None:

@@ -25,18 +25,20 @@ from simfabric.kernels.state import (
     Log,
 )  # fmt: skip
 from simfabric.kernels.subscriptions import find_slot, row_of, subscription_of
+from simfabric.kernels.tickets import gateway_of, life_of
 
 NOT_ASKED = -1  # In `crowd.resume_upto`: of this channel nothing is asked.
+STATE_ASKED = -2147483648  # Its state is asked for, and the client's recovery waits for it.
 
 
 def asked(upto: int) -> int:
-    """A channel that is among those of a RESUME, and up to where the log answers; a GAP's stands there as it is. See `crowd.resume_upto`."""
+    """A channel that is among those of a RESUME, and up to where the log answers. See `crowd.resume_upto`."""
     return -2 - upto
 
 
 def is_asked(mark: int) -> bool:
     """Whether the channel is among those of a RESUME."""
-    return mark < NOT_ASKED
+    return STATE_ASKED < mark < NOT_ASKED
 
 
 def upto_of(mark: int) -> int:
@@ -96,15 +98,15 @@ def closed_before(i: int, crowd: Crowd) -> bool:
     return True
 
 
-def gap_from(i: int, seat: int, cursor: int, deadline: int, upto: int, life: int, book: Book, crowd: Crowd) -> int:
-    """The gap with this deadline closes by itself no more: it is answered up to `upto`. Returns where it begins, by now.
+def gap_from(i: int, seat: int, cursor: int, deadline: int, life: int, book: Book, crowd: Crowd) -> int:
+    """The gap with this deadline closes by itself no more: it is answered. Returns where it begins, by now.
 
     `cursor` is where it began when it was noticed. A gap of an earlier connection changes nothing.
     """
     if crowd.held_run[i] & GAP_OPEN == 0 or deadline_of(i, crowd) != deadline:
         return cursor
     crowd.held_run[i] ^= GAP_OPEN
-    crowd.resume_upto[i] = upto
+    crowd.resume_upto[i] = NOT_ASKED
     slot = find_slot(crowd.channels[i], life // LIFE, life % LIFE, book)
     r = row_of(seat, slot, book) if slot >= 0 else -1
     if r >= 0 and book.rows[r, CURSOR] < 0:
@@ -168,11 +170,11 @@ def answer(
                 counters[4] = (counters[4] + at) & 4611686018427387903
                 continue
             upto = top_at(c, at, log)
-            sent = upto - gap_from(i, seat, frames[f, 4] & LOW, at - hop - crowd.link[seat, DELAY], upto, item // WIDE, book, crowd)
+            sent = upto - gap_from(i, seat, frames[f, 4] & LOW, at - hop - crowd.link[seat, DELAY], life_of(item // WIDE), book, crowd)
             work += draw(request, word(keys[0], crowd.client[seat], at + c))
             counters[1] += 1
             answer_kind = 11
-            extra = c
+            extra = c * WIDE + upto
         done = at
         if kind != 17:
             work += draw(per_message, word(keys[1], crowd.client[seat], at)) * sent
@@ -186,8 +188,14 @@ def answer(
         counters[5] += work
         out[n, 0] = done + hop
         out[n, 1] = (answer_kind << 56) | (frames[f, 1] & 72057594037927935)
-        out[n, 2] = (item // WIDE) // LIFE
+        out[n, 2] = gateway_of(item // WIDE)
         out[n, 3] = item
         out[n, 4] = extra
         n += 1
     return n
+
+
+def watermarks(frames: Any, count: int, log: Log, out: Any) -> None:
+    """out[f]: the last sequence of the channel that request f names, as it stood when the request came."""
+    for f in range(count):
+        out[f] = top_at(frames[f, 4] // WIDE, frames[f, 0], log)

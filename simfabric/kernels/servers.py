@@ -21,6 +21,8 @@ def handshakes(
 ) -> None:  # fmt: skip
     """One queue, all servers. What would wait longer than `patience` [ns] is refused when that time is over, and takes no work (HAProxy, `timeout queue`).
 
+    A request is named by its client and the time of its arrival, and by its channel where it has one: that is the address of its chance.
+
     done[f]: when frame f is served or refused. counters: [0] taken from the inbox, [1] sum of arrivals, [2] work [ns], [3] refused.
     """
     for f in range(count):
@@ -33,7 +35,7 @@ def handshakes(
             done[f] = at + patience
             counters[3] += 1
             continue
-        work = draw(law, word(key, client[frames[f, 3]], at))
+        work = draw(law, word(key, client[frames[f, 3] & 4294967295], at + frames[f, 4] // 4294967296))
         done[f] = max(at, free_at[server]) + work
         free_at[server] = done[f]
         busy[server] += work

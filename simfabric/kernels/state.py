@@ -19,13 +19,14 @@ class Crowd(NamedTuple):
     client: Any  # int32[seats]: the client that sits here, the name by which its draws are addressed.
     home: Any  # int32[seats]: the gateway that holds the connection, -1 = none. Gateways' truth.
     subscribed: Any  # int8[seats]: 1 when a gateway has the seat's subscriptions in its book.
-    belief: Any  # int64[seats]: the life (gateway and incarnation) that the client believes to be connected to, -1 = none.
+    turn: Any  # int8[seats]: which of its connections the seat has with a gateway; see kernels/tickets.py. Gateways' truth.
+    belief: Any  # int32[seats]: the ticket of the connection that the client believes to have, -1 = none.
     broke_at: Any  # int64[seats]: when the client lost its connection [ns], or when it first dialled.
     state: Any  # int8[seats]: state of the protocol's table.
-    banner: Any  # int8[seats]: 1 from the entry into offline until the client is connected again.
+    flags: Any  # int8[seats]: what else a client remembers, in bits; see kernels/lifecycle.py.
     ready_at: Any  # int64[seats]: when the connection became ready [ns].
     asked_at: Any  # int64[seats]: when the client asked for its last token [ns].
-    drawn: Any  # int32[seats, 3]: backoffs, slow retries and advised waits ever drawn: the addresses of their chance.
+    drawn: Any  # int32[seats, 4]: backoffs, slow retries, advised waits and waits for a fetch ever drawn: the addresses of their chance.
     attempt: Any  # int32[seats]: failed attempts since the last stable connection.
     dials: Any  # int32[seats]: dials ever: the address of the balancer's chance.
     cookie: Any  # int32[seats]: the gateway of the last connection, -1 = none.
@@ -54,7 +55,7 @@ GATEWAY, START, SIZE, CAPACITY = 0, 1, 2, 3
 NEXT, INCARNATION_OF, VISIBLE_FROM = 0, 1, 2
 POOL_NEXT, SLOTS_USED, SLOTS_FIRST, GATEWAYS = 0, 1, 2, 3
 KEY, SLOT = 0, 1  # Columns of the index; a key is 1 + channel * gateways + gateway, 0 = free.
-SEAT, CURSOR = 0, 1
+SEAT, CURSOR = 0, 1  # The row of a half-open connection has -2 - seat and cursor 0.
 
 
 class Book(NamedTuple):
@@ -84,12 +85,16 @@ class Log(NamedTuple):
     head_sequence: Any  # int64[channels]: its sequence, 0 = none.
 
 
-ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES, NOTICED_AT = range(8)  # Columns of a node.
-NODE_COLUMNS = 8
+# Columns of a node; GHOSTS = half-open connections, of those that are OPEN.
+ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES, NOTICED_AT, GHOSTS = range(9)
+NODE_COLUMNS = 9
 # Settings of the gateways.
-CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT, SESSIONS = range(14)
-NODE_SETTINGS = 16
-KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH = range(6)
+CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT = range(13)
+REPLAY_MAX, API_DELAY, FETCH_FIRST, FETCH_CAP, ADVICE, ACCEPT_TIMEOUT, CONNECT_TIMEOUT, SESSIONS = range(13, 21)
+NODE_SETTINGS = 24
+FETCH_FACTOR, FETCH_JITTER = 0, 1
+FETCHES = 3  # Column of `crowd.drawn`; see kernels/lifecycle.py for the others.
+KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH, KEY_FETCH_RETRY = range(7)
 PAUSE_AT, PAUSE_NUMBER, PAUSE_UNTIL = 0, 1, 2  # Columns of a core's pauses.
 
 
@@ -97,7 +102,8 @@ class Nodes(NamedTuple):
     """The gateways and their cores."""
 
     settings: Any  # int64[NODE_SETTINGS]
-    keys: Any  # int64[6]: keys of chance.
+    shares: Any  # float64[2]: how waits for a fetch grow and spread.
+    keys: Any  # int64[7]: keys of chance.
     state: Any  # int64[gateways, 8]
     free_at: Any  # int64[gateways * cores]: when a core is next idle [ns].
     busy: Any  # int64[gateways]: work given so far [ns].
@@ -124,8 +130,9 @@ class Outs(NamedTuple):
 (
     LIVE, DUPLICATE, HELD, GAPPED, CUT, OVERFLOWN, EXPECTED, STALE, WASTED, LOST_PUBLICATIONS, LOST_OBLIGATIONS, REPLAYED_COUNT,
     ACCEPTED, TURNED_AWAY, RECOVERED, SERVED, SERVED_AT, WORK, FILLS, DELAY_SUM, EXPIRED,
-) = range(21)  # fmt: skip
-COUNTERS = 24
+    RESET_COUNT, RESET_OBLIGATIONS, TURNED_AWAY_BUSY, TO_GHOSTS,
+) = range(25)  # fmt: skip
+COUNTERS = 32
 # Histograms of stages.
 STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT = range(9)
 STAGE_NAMES = ("gateway_in", "gateway_wait", "catch_up", "recovery", "connect", "ack", "storage", "bus", "fanout")
@@ -135,7 +142,7 @@ STAGES = 9
 class Tally(NamedTuple):
     """What one worker counted; tallies add up."""
 
-    counters: Any  # int64[24]
+    counters: Any  # int64[32]
     delays: Any  # int64[2 * regions, BINS]: delivery delays of messages published before and after the warm-up, per region.
     stages: Any  # int64[9, BINS]
     digest: Any  # uint64[1]: sum of the hashes of all deliveries.

@@ -305,6 +305,8 @@ def collect_gateway(gateway: int, book: Book, crowd: Crowd) -> int:
                     cursor = book.rows[r, CURSOR]
                     bury(r, book)
                     rows += 1
+                    if seat < 0:
+                        continue
                     for i in range(crowd.start[seat], crowd.start[seat + 1]):
                         if crowd.channels[i] == c:
                             crowd.resume_cursor[i] = cursor if cursor >= 0 else -(cursor + 1)

@@ -19,7 +19,7 @@ from simfabric.chance import Law
 from simfabric.components.publishers import rate_at, trace_rows
 from simfabric.policies.pools import Floats, Integers
 from simfabric.topology import Topology
-from simfabric.topology.expected import Aim, Membership, aim, connected_share, publications, rate
+from simfabric.topology.expected import Aim, Membership, aim, connected_share, online_share, publications, rate
 from simfabric.topology.traffic import Source
 from simfabric.world import SECOND
 
@@ -135,6 +135,7 @@ def mean_of(law: Law) -> float:
 
 
 def _both_connected(topology: Topology) -> float:
-    """The share of the run in which two clients are both connected: the square of the share that has dialled, averaged."""
+    """The share of the run in which two clients are both connected: the square of the share that has dialled, averaged, and of that online."""
     start, duration = topology.clients.start, topology.run.duration
-    return 1.0 - 2.0 * start / (3.0 * duration) if start <= duration else (duration / start) ** 2 / 3.0
+    both = 1.0 - 2.0 * start / (3.0 * duration) if start <= duration else (duration / start) ** 2 / 3.0
+    return both * online_share(topology) ** 2

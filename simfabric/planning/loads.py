@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from simfabric.planning.catching_up import catching_up, dials_of
+from simfabric.planning.catching_up import catching_up, dials_of, first_dials
 from simfabric.planning.flows import Flow, Spread, mean_of
 from simfabric.planning.hotspots import Hotspots
 from simfabric.policies.pools import Floats
 from simfabric.topology import Topology
-from simfabric.topology.expected import Membership
+from simfabric.topology.expected import Membership, rejoins
 from simfabric.world import SECOND
 
 
@@ -66,23 +66,30 @@ def loads_of(topology: Topology, members: Membership, flows: Sequence[Flow], spr
         found.append(routers_load(topology, flows, spread, hot))
     requests, given = catching_up(topology, members, flows)
     replay = topology.replay.servers
-    return (*found, tokens_load(topology), load("replay", "server", replay, requests, given, given / (replay * SECOND)))
+    return (*found, *apis_load(topology), load("replay", "server", replay, requests, given, given / (replay * SECOND)))
 
 
 def balancer_load(topology: Topology) -> Load:
-    """TLS handshakes: none where everybody is connected when the run begins."""
+    """TLS handshakes: none where everybody is connected when the run begins, and stays."""
     config = topology.balancer
     dials = dials_of(topology)
     given = dials * mean_of(config.handshake)
-    return load("balancer", "server", config.servers, dials, given, given / (config.servers * SECOND))
+    return load("balancer", "server", config.servers, dials + rejoins(topology), given, given / (config.servers * SECOND))
 
 
-def tokens_load(topology: Topology) -> Load:
-    """A token for the first dial of everybody; none where dials need none."""
-    config = topology.apis.token
-    requests = dials_of(topology) if config.ttl else 0.0
-    given = requests * mean_of(config.work)
-    return load("token_api", "server", config.servers, requests, given, given / (config.servers * SECOND))
+def apis_load(topology: Topology) -> tuple[Load, ...]:
+    """Bootstrap for everybody who starts, and a token for a dial after the last has expired; none where none is needed. Who met an error asks again."""
+    apis, found = topology.apis, []
+    starts = first_dials(topology) + rejoins(topology, by_users=True)
+    for name, config, asking in (
+        ("bootstrap_api", apis.bootstrap, starts if apis.bootstrap.enabled else 0.0),
+        ("token_api", apis.token, first_dials(topology) + rejoins(topology, needing=apis.token.ttl - apis.token.margin) if apis.token.ttl else 0.0),
+    ):
+        requests = asking / max(1e-9, 1.0 - config.errors)
+        given = requests * mean_of(config.work)
+        found.append(load(name, "server", config.servers, requests, given, given / (config.servers * SECOND)))
+    found.append(load("snapshot_api", "server", apis.snapshot.servers, 0.0, 0.0, 0.0))  # Only who was away for long lacks too much for a replay.
+    return tuple(found)
 
 
 def gateways_load(topology: Topology, members: Membership, flows: Sequence[Flow], spread: Spread) -> Load:
@@ -90,7 +97,7 @@ def gateways_load(topology: Topology, members: Membership, flows: Sequence[Flow]
     config = topology.gateways
     everybody = topology.fanout.pattern == "broadcast"
     frames = sum(flow.rate * ((config.count if everybody else flow.reach) + flow.by_clients) for flow in flows)
-    frames += 2 * dials_of(topology)  # Handshake and subscribe.
+    frames += 2 * dials_of(topology) + 2 * rejoins(topology)  # Handshake and subscribe; what tells the end of the connection before.
     given = gateway_work(topology, members, flows, spread)
     fullest = Spread(np.ones(1), spread.share[-1:])
     busiest = gateway_work(topology, members, flows, fullest) / (config.cores * SECOND)

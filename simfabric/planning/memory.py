@@ -24,8 +24,8 @@ from simfabric.topology.expected import Aim, Membership, ranks_of
 from simfabric.world import SECOND
 
 # Which rows the fields of the bundles have; see kernels/state.py. A test knows whether one is missing.
-CLIENT = ("link", "client", "home", "subscribed", "belief", "cookie", "start", "state", "ready_at", "asked_at")
-AWAY_CLIENT = ("broke_at", "attempt", "dials", "drawn", "banner")  # Written to when a client dials.
+CLIENT = ("link", "client", "home", "subscribed", "turn", "belief", "cookie", "start", "state", "ready_at", "asked_at", "flags")
+AWAY_CLIENT = ("broke_at", "attempt", "dials", "drawn")  # Written to when a client dials.
 SUBSCRIPTION = ("channels",)
 AWAY_SUBSCRIPTION = ("resume_cursor", "resume_upto", "held_first", "held_run")  # Written to when its client comes back.
 CHANNEL = ("members", "channel_first", "channel_more", "head_message", "head_sequence")
@@ -70,9 +70,11 @@ def slots_of(topology: Topology, members: Membership, spread: Spread) -> float:
 
 
 def away_share(topology: Topology) -> float:
-    """The share of the clients that dial during the run: all of those that were not connected, and those that a dying gateway held."""
+    """The share of the clients that dial during the run: all of those that were not connected, and those that a dying gateway held, or that come and go."""
     if topology.clients.start or any(fault.target.gateway == "all" for fault in topology.faults):
         return 1.0
+    if len(topology.clients.churn) > 0:
+        return min(1.0, sum(part.share for part in topology.clients.churn) + len(topology.faults) / topology.gateways.count)
     return min(1.0, len(topology.faults) / topology.gateways.count)
 
 

@@ -66,7 +66,7 @@ def text(plan: Plan) -> str:
     title = shown(topology.name) or "a fabric without a name"
     lines = [f"{title}: {format_duration(topology.run.duration)} simulated, {format_duration(topology.run.warmup)} of it warm-up", ""]
     lines += [f"  {name:<16}{value}" for name, value in _facts(plan)]
-    lines += ["", f"  {'component':<12}{'servers':>9}{'frames':>12}{'work each':>12}{'utilisation':>13}{'busiest':>20}"]
+    lines += ["", f"  {'component':<14}{'servers':>9}{'frames':>12}{'work each':>12}{'utilisation':>13}{'busiest':>20}"]
     lines += [_row(load) for load in plan.loads]
     weakest = plan.bottleneck
     if weakest.busiest > 0:
@@ -110,7 +110,7 @@ def _facts(plan: Plan) -> list[tuple[str, str]]:
 def _row(load: Load) -> str:
     servers, work = (format_count(load.servers), _lasting(load.work, 3)) if load.servers else ("-", "-")
     share, busiest = (_percent(load.utilisation), f"{load.row} {_percent(load.busiest)}") if load.servers else ("-", "-")
-    return f"  {load.name:<12}{servers:>9}{_rate(load.frames):>12}{work if load.frames else '-':>12}{share:>13}{busiest:>20}"
+    return f"  {load.name:<14}{servers:>9}{_rate(load.frames):>12}{work if load.frames else '-':>12}{share:>13}{busiest:>20}"
 
 
 def _time(plan: Plan) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from simfabric.components.apis import Api
 from simfabric.components.component import Component
 from simfabric.fabric import Fabric
 from simfabric.kernels import subscriptions
@@ -19,6 +20,7 @@ from simfabric.kernels.state import (
     EXPIRED,
     FATE,
     GAPPED,
+    GHOSTS,
     HELD,
     LIVE,
     LOST_OBLIGATIONS,
@@ -28,8 +30,10 @@ from simfabric.kernels.state import (
     PUBLISHED_AT,
     PUBLISHER,
     REPLAYED_COUNT,
+    RESET_OBLIGATIONS,
     SERVED,
     SERVED_AT,
+    TO_GHOSTS,
     UNSENT,
     WORK,
     Tally,
@@ -38,7 +42,7 @@ from simfabric.kernels.tallying import merged
 from simfabric.recorder import Busy, Checkpoint, Queue
 from simfabric.world import Array
 
-OUTCOMES = {"live": LIVE, "duplicate": DUPLICATE, "held": HELD, "gap": GAPPED, "cut_off": CUT, "overflown": OVERFLOWN}
+OUTCOMES = {"live": LIVE, "duplicate": DUPLICATE, "held": HELD, "gap": GAPPED, "cut_off": CUT, "overflown": OVERFLOWN, "half_open": TO_GHOSTS}
 
 
 def tallies(fabric: Fabric) -> dict[str, Tally]:
@@ -82,9 +86,11 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
         live=int(gateways[LIVE]),
         replayed=int(gateways[REPLAYED_COUNT]),
         expired=int(gateways[EXPIRED]),
+        reset=int(gateways[RESET_OBLIGATIONS]),
         expected=int(gateways[EXPECTED]),
         tried={name: int(gateways[place]) for name, place in OUTCOMES.items()},
         connections=int((columns.crowd.home >= 0).sum()),
+        half_open=int(fabric.gateways.nodes.state[:, GHOSTS].sum()),
         open=int(fabric.gateways.nodes.state[:, OPEN].sum()),
         queues=tuple(queues(fabric, counted)),
         busy=tuple(busy(fabric, counted)),
@@ -95,7 +101,12 @@ def dropped(fabric: Fabric, counted: dict[str, Tally]) -> dict[str, int]:
     """Obligations that ended without delivery, by reason."""
     after_save = sum(int(counted[name].counters[LOST_OBLIGATIONS]) for name in ("storage", "producers") if name in counted)
     gateways = counted["gateways"].counters
-    return {"gateway_died_before_save": int(gateways[LOST_OBLIGATIONS]), "gateway_died_after_save": after_save, "expired": int(gateways[EXPIRED])}
+    return {
+        "gateway_died_before_save": int(gateways[LOST_OBLIGATIONS]),
+        "gateway_died_after_save": after_save,
+        "expired": int(gateways[EXPIRED]),
+        "snapshot": int(gateways[RESET_OBLIGATIONS]),
+    }
 
 
 def waiting_messages(fabric: Fabric, now: int) -> Array:
@@ -127,13 +138,19 @@ def first_waiting(fabric: Fabric) -> int:
     return first
 
 
+def apis(fabric: Fabric) -> tuple[Api, ...]:
+    """The services beside the sockets."""
+    return fabric.bootstrap, fabric.tokens, fabric.snapshots
+
+
 def queues(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Queue]:
     """Every inbox whose component counts what it serves."""
     served = {name: (int(tally.counters[SERVED]), int(tally.counters[SERVED_AT])) for name, tally in counted.items()}
     if len(fabric.gateways.workers) > 1:
         served["gateways"] = (served["gateways"][0], sum(int(w.tally.counters[SERVED_AT]) for w in fabric.gateways.workers))
     served["balancer"] = (int(fabric.balancer.counters[0]), int(fabric.balancer.counters[1]))
-    served["token_api"] = (int(fabric.tokens.counters[0]), int(fabric.tokens.counters[1]))
+    for api in apis(fabric):
+        served[api.name] = (int(api.counters[0]), int(api.counters[1]))
     served["replay"] = (int(fabric.replay.counters[3]), int(fabric.replay.counters[4]))
     for component in fabric.components:
         if component.name in served:
@@ -154,7 +171,8 @@ def busy(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Busy]:
     now = fabric.world.now
     balancer, replay = fabric.balancer, fabric.replay
     yield _busy("balancer", balancer.busy, balancer.free_at, 1, int(balancer.counters[2]), now)
-    yield _busy("token_api", fabric.tokens.busy, fabric.tokens.free_at, 1, int(fabric.tokens.counters[2]), now)
+    for api in apis(fabric):
+        yield _busy(api.name, api.busy, api.free_at, 1, int(api.counters[2]), now)
     gateways = fabric.gateways
     yield _busy("gateways", gateways.nodes.busy, gateways.nodes.free_at, fabric.topology.gateways.cores, int(counted["gateways"].counters[WORK]), now)
     if fabric.storage is not None:
@@ -184,7 +202,7 @@ def digest(fabric: Fabric) -> str:
     parts = [
         rows[rows[:, PUBLISHED_AT] < fabric.world.now], columns.log.head_sequence, columns.crowd.belief, columns.crowd.home, columns.crowd.dials,
         fabric.gateways.nodes.state, fabric.gateways.nodes.busy, fabric.balancer.open, fabric.balancer.counters, fabric.replay.counters,
-        fabric.tokens.counters, columns.crowd.state, columns.crowd.attempt,
+        *(api.counters for api in apis(fabric)), columns.crowd.state, columns.crowd.attempt,
     ]  # fmt: skip
     for array in parts:
         hashed.update(np.ascontiguousarray(array).tobytes())

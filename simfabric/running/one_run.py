@@ -18,6 +18,7 @@ from simfabric.kernels.state import (
     CUT,
     FRAMES,
     GAPPED,
+    GHOSTS,
     HELD,
     LIVE,
     LOST_OBLIGATIONS,
@@ -147,7 +148,7 @@ class Watch:
         replayed = int(gateways[REPLAYED_COUNT])
         row = {
             "at": fabric.world.now,
-            "connected": int(state[:, OPEN].sum()),
+            "connected": int((state[:, OPEN] - state[:, GHOSTS]).sum()),
             "published": published - int(clients[UNSENT_COUNT]),
             "delivered": int(gateways[LIVE]) + replayed,
             "replayed": replayed,

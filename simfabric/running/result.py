@@ -17,7 +17,8 @@ from simfabric.analysis.quantiles import mean, quantile, share_below
 from simfabric.analysis.slo import Objective
 from simfabric.components.session_trace import Step
 from simfabric.fabric import Fabric
-from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, STAGE_NAMES, STALE, WASTED
+from simfabric.kernels.clients import LEFT, SILENCES, UNHEARD
+from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, RESET_COUNT, RESET_OBLIGATIONS, STAGE_NAMES, STALE, TO_GHOSTS, TURNED_AWAY_BUSY, WASTED
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import TIMELINE, Checkpoint, Recorder
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 PARTICIPANTS = ("client", "bootstrap API", "token API", "edge", "gateway", "replay", "snapshot API")  # Of a chart, from left to right.
 QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
+API_COUNTS = ("requests", "refused", "failed", "late")
 MESSAGE_NAMES = (
     "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at",
     "routed_at", "fate",
@@ -59,6 +61,10 @@ class Result:
     messages: Array  # int64[messages, columns]: a sample, the columns in MESSAGE_NAMES.
     messages_every: int  # One message in so many is in the sample.
     replay: dict[str, int]
+    snapshots: dict[str, int]
+    apis: dict[str, dict[str, int]]  # Of every API: requests, refused (503), failed (500), answered too late.
+    turned_away_busy: int  # Dials that a gateway refused because its core was too busy.
+    churn: dict[str, int]  # Users who left; links that fell silent, what was sent into the silence, and written into it.
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
@@ -137,17 +143,17 @@ class Result:
         breaks, openings, refusals = (self.timeline[-1, TIMELINE.index(name)] for name in ("breaks", "openings", "refusals"))
         answered = openings + refusals
         recovery = self.stages[STAGE_NAMES.index("recovery")]
-        replayed, expired = self.end.replayed, self.end.expired
+        replayed, lost = self.end.replayed, self.end.expired + self.end.reset
         return (
             Objective("delivery p99", promised.delivery_p99 / SECOND, self.delay(0.99), "s", True),
             Objective("connect success", promised.connect_success, float(openings / answered) if answered else None, "", False),
             Objective("recovery p99", promised.recovery_p99 / SECOND, self._recovered(recovery, int(breaks), 0.99), "s", True),
-            Objective("replay success", promised.replay_success, replayed / (replayed + expired) if replayed + expired else None, "", False),
+            Objective("replay success", promised.replay_success, replayed / (replayed + lost) if replayed + lost else None, "", False),
         )
 
     def _recovered(self, histogram: Array, breaks: int, q: float) -> float | None:
         """Quantile q of the time to recover [s]. Clients that broke and are not back count as never: infinite if they are too many."""
-        missing = max(0, breaks - int(histogram.sum())) if self.topology.clients.start == 0 else 0
+        missing = max(0, breaks - int(histogram.sum())) if self.topology.clients.start == 0 and not self.topology.clients.churn else 0
         if missing == 0 or not histogram.sum():
             return seconds(quantile(histogram, q)) if not missing else math.inf
         whole = histogram.sum() + missing
@@ -213,6 +219,10 @@ class Result:
             "breaks": int(column["breaks"][-1]),
             "dials": int(column["dials"][-1]),
             "replays": self.replay,
+            "snapshots": self.snapshots,
+            "apis": self.apis,
+            "turned_away_busy": self.turned_away_busy,
+            "churn": self.churn,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -230,7 +240,8 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
     """Collect what the fabric and the recorder hold."""
     topology = fabric.topology
     counted = facts.tallies(fabric)
-    delays = counted["gateways"].delays
+    clients = counted["clients"].counters
+    delays, gateways = counted["gateways"].delays, counted["gateways"].counters
     stages = np.add.reduce([tally.stages for tally in counted.values()])
     busy = recorder.checkpoints[-1].busy
     requests, channels, sent, _, _, _ = fabric.replay.counters.tolist()
@@ -255,6 +266,10 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         messages=messages,
         messages_every=recorder.every,
         replay={"requests": requests, "channels": channels, "messages": sent, "delivered": int(counted["gateways"].counters[REPLAYED_COUNT])},
+        snapshots=dict(zip(("requests", "applied", "messages"), (int(fabric.snapshots.counters[0]), *gateways[[RESET_COUNT, RESET_OBLIGATIONS]].tolist()))),
+        apis={api.name: dict(zip(API_COUNTS, api.counters[[0, 3, 4, 5]].tolist())) for api in facts.apis(fabric)},
+        turned_away_busy=int(gateways[TURNED_AWAY_BUSY]),
+        churn=dict(zip(("left", "silent", "unheard", "half_open"), (*clients[[LEFT, SILENCES, UNHEARD]].tolist(), int(gateways[TO_GHOSTS])))),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,

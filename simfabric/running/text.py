@@ -71,7 +71,25 @@ def _traffic(result: Result) -> Iterator[str]:
         gave_up = f", {format_count(figures['offline'])} clients went offline" if figures["offline"] else ""
         counts = f"{format_count(figures['breaks'])} breaks, {format_count(figures['dials'])} dials, {format_count(replays)} replay requests"
         yield f"reconnects    {counts}{gave_up}"
+    yield from _services(result)
     yield f"lag           at most {format_count(figures['lag_max'])} messages not committed"
+
+
+def _services(result: Result) -> Iterator[str]:
+    """What became of dials, calls and connections, where there is something to tell."""
+    if result.turned_away_busy:
+        yield f"busy          {format_count(result.turned_away_busy)} dials were refused by gateways that were too busy"
+    for name, counted in result.apis.items():
+        if counted["refused"] or counted["failed"] or counted["late"]:
+            refused, failed, late = (format_count(counted[what]) for what in ("refused", "failed", "late"))
+            asked = f"{format_count(counted['requests'])} requests"
+            yield f"{name:14}{asked}, {refused} refused, {failed} failed, {late} answered too late"
+    if any(result.churn.values()):
+        left, silent, unheard, _ = (format_count(n) for n in result.churn.values())
+        yield f"churn         {left} times a user left, {silent} links fell silent, {unheard} messages were sent into the silence"
+    if result.snapshots["requests"]:
+        asked, applied, passed = (format_count(result.snapshots[name]) for name in ("requests", "applied", "messages"))
+        yield f"snapshots     {asked} requests, {applied} applied in place of {passed} messages"
 
 
 def _delays(result: Result) -> Iterator[str]:

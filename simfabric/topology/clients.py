@@ -59,6 +59,25 @@ class FleetPart(Section):
     share: float = required(Quantity(SHARE, "0", "1"), "Share of all clients; what the shares leave has the protocol's own policy, clients.reconnect.")
 
 
+class Churn(Section):
+    """Clients whose connections end by themselves."""
+
+    name: str = required(Text(100), "Name of this part of the clients; unique.")
+    share: float = required(Quantity(SHARE, "0", "1"), "Share of all clients; what the shares leave stays connected for ever.")
+    stays: Law = required(LawOf(DURATION, "0", "365d"), "How long a connection lasts if nothing else ends it, from its opening on; at least 1s.")
+    ends: Literal["close", "silent"] = leaf(
+        Choice(("close", "silent")),
+        "close",
+        "close: the user closes the page, and comes again; silent: nothing passes any more, and both sides find out by heartbeat.",
+    )
+    away: Law | None = leaf(LawOf(DURATION, "0", "365d"), None, "How long a user who closed the page stays away; at least 1s. Only with ends: close.")
+
+    def laws(self) -> Iterator[Refusal]:
+        if (self.away is not None) != (self.ends == "close"):
+            cure = "give away" if self.away is None else "leave away out"
+            yield Refusal("who closes the page has a time away, and nobody else", cure, ("ends" if self.away is None else "away",), self.ends)
+
+
 class Clients(Section):
     """The devices and their users: how many, how far away, how they connect."""
 
@@ -77,6 +96,12 @@ class Clients(Section):
     delay_floor: int = leaf(Quantity(DURATION, "1us", "10s"), "1ms", "Least one-way delay between a client and the edge; shorter draws are raised to it.")
     bandwidth: int = leaf(Quantity(BANDWIDTH, "0", "1000Gbit/s"), "20Mbit/s", "Downlink of each client; unlimited takes no time to transmit.")
     gap_wait: int = leaf(Quantity(DURATION, "0", "1min"), "300ms", "How long a client that sees a gap waits for it to close by itself before it asks the log.")
+    replay_max: int = leaf(
+        Quantity(COUNT, "0", "1G"),
+        "2000",
+        "A client that lacks more messages of a channel takes a snapshot of it, and not a replay; also when some have expired.",
+    )
+    fetch_timeout: int = leaf(Quantity(DURATION, "100ms", "1h"), "10s", "How long a client waits for a snapshot before it asks again.")
     subscriptions: int = leaf(Quantity(COUNT, "0", "1000"), "5", "Channels that each client subscribes to besides the given ones, drawn by their popularity.")
     start: int = leaf(
         Quantity(DURATION, "1ms", "7d", MappingProxyType({"connected": 0})),
@@ -90,9 +115,14 @@ class Clients(Section):
         "Clients that are run one by one, by the protocol's own client code, and leave a trace; they do what they would do as columns.",
     )
     connect_timeout: int = leaf(
-        Quantity(DURATION, "100ms", "1h"), "10s", "A client waits so long for a token, and so long for the edge; then it gives the attempt up."
+        Quantity(DURATION, "100ms", "1h"),
+        "10s",
+        "A client waits so long for each step of connecting (bootstrap, token, edge, its subscriptions); then it gives up.",
     )
     fleet: tuple[FleetPart, ...] = items(FleetPart, 20, "Clients with the reconnect policies of well-known libraries.")
+    churn: tuple[Churn, ...] = items(Churn, 20, "Clients whose connections end by themselves: users who come and go, links that fall silent.")
+    heartbeat_interval: int = leaf(Quantity(DURATION, "1s", "1h"), "25s", "Time between two pings of a gateway on a connection.")
+    heartbeat_timeout: int = leaf(Quantity(DURATION, "1s", "1h"), "10s", "How much later than that a sign of life may come before a connection counts as dead.")
     notice: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "How long after its gateway died a client sees the break, besides the one-way delay.")
 
     def laws(self) -> Iterator[Refusal]:
@@ -102,6 +132,10 @@ class Clients(Section):
         others = sum(part.share for part in self.fleet)
         if others > 1.0 + 1e-9:
             yield Refusal("the fleet's shares must sum to at most 100%", f"lower a share: now they sum to {write_share(round(others, 9))}", ("fleet",))
+        going = sum(part.share for part in self.churn)
+        if going > 1.0 + 1e-9:
+            yield Refusal("the shares of churn must sum to at most 100%", f"lower a share: now they sum to {write_share(round(going, 9))}", ("churn",))
+        yield from repeated([part.name for part in self.churn], "churn", "part of the clients")
         yield from repeated([region.name for region in self.regions], "regions", "region")
 
 

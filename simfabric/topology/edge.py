@@ -48,7 +48,7 @@ class Balancer(Section):
     servers: int = leaf(Quantity(COUNT, "1", "100k"), "4", "Cores that do TLS handshakes, all balancers together.")
     handshake: Law = leaf(WORK, "0.5ms", "TLS work of one dial.")
     queue_timeout: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "A dial that would wait longer for its TLS handshake is refused then.")
-    retry_after: int | None = leaf(Quantity(DURATION, "0", "1h"), None, "Wait that a refusal of the balancer advises; not given: no advice.")
+    retry_after: int | None = leaf(Quantity(DURATION, "0", "1h"), None, "Wait that a refusal for overload advises, at any place; not given: no advice.")
     retry_spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Over what a client spreads that wait at random, besides retry_after.")
     health: Health = section(Health, "How a dead gateway is found out.")
 
@@ -92,6 +92,11 @@ class Gateways(Section):
     memory_per_connection: int = leaf(Quantity(SIZE, "0", "1GB"), "30KB", "Memory of one connection, buffers of waiting messages not included.")
     connections: int = leaf(Quantity(COUNT, "1", "100M"), "100k", "Most connections of one gateway; further dials are refused.")
     descriptors: int = leaf(Quantity(COUNT, "1", "100M"), "200k", "Most open sockets of one gateway; further dials are refused.")
+    accept_timeout: int | None = leaf(
+        Quantity(DURATION, "0", "1h"),
+        None,
+        "A dial that would wait longer for its core is refused at once (1013), with the advice of the balancer's refusals; not given: none is.",
+    )
     buffer: int = leaf(Quantity(SIZE, "1KB", "1GB"), "1MB", "Outbound buffer of each socket; what a slow consumer has waiting beyond it overflows.")
     drain: Drain = section(Drain, "What a gateway advises to its clients when it closes by plan.")
     pauses: Pauses | None = section(Pauses, "Stop-the-world pauses of each gateway; not given: none.", optional=True)

@@ -22,6 +22,7 @@ from simfabric.errors import SimfabricError
 from simfabric.topology.traffic import Bursts, Source
 
 if TYPE_CHECKING:
+    from simfabric.topology.clients import Churn
     from simfabric.topology.model import Topology
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -150,9 +151,33 @@ def in_bursts(bursts: Bursts, duration: int) -> int:
 
 
 def connected_share(topology: Topology) -> float:
-    """The share of the run that a client is connected: it dials at a time that is drawn evenly over `clients.start`."""
+    """The share of the run that a client is connected: it dials at a time that is drawn evenly over `clients.start`, and may come and go."""
     start, duration = topology.clients.start, topology.run.duration
-    return 1.0 - start / (2.0 * duration) if start <= duration else duration / (2.0 * start)
+    return (1.0 - start / (2.0 * duration) if start <= duration else duration / (2.0 * start)) * online_share(topology)
+
+
+def online_share(topology: Topology) -> float:
+    """The share of the clients that is online in the long run; who closes the page is away, whose link falls silent has to find out."""
+    return 1.0 - sum(part.share * cycle(topology, part)[1] / sum(cycle(topology, part)) for part in topology.clients.churn)
+
+
+def cycle(topology: Topology, part: Churn) -> tuple[float, float]:
+    """The mean time that a connection of these clients lasts, and until they are connected again [ns]; what connecting takes is left out."""
+    config = topology.clients
+    stays = max(float(SECOND), min(part.stays.mean, 1e18))
+    if part.away is not None:
+        return stays, max(float(SECOND), min(part.away.mean, 1e18))
+    return stays, config.heartbeat_interval / 2.0 + config.heartbeat_timeout + config.reconnect.first  # On a quiet link; on a busy one it takes longer.
+
+
+def rejoins(topology: Topology, by_users: bool = False, needing: int = 0) -> float:
+    """Connections per second that are made anew by clients which come and go; `by_users`: by those who closed the page.
+
+    `needing`: only those that come more than so long [ns] after what the client needs was last had, which serves for a few dials then.
+    """
+    config = topology.clients
+    parts = [part for part in config.churn if part.away is not None or not by_users]
+    return config.count * sum(part.share * SECOND / (sum(cycle(topology, part)) + needing) for part in parts)
 
 
 def rows_of_trace(topology: Topology, source: Source) -> int:

@@ -70,7 +70,7 @@ class Slo(Section):
     )
     connect_success: float = leaf(Quantity(SHARE, "0", "1"), "99.9%", "Share of dials that become connections.")
     recovery_p99: int = leaf(Quantity(DURATION, "1us", "1d"), "30s", "99 % of clients are connected and complete again so long after a break.")
-    replay_success: float = leaf(Quantity(SHARE, "0", "1"), "99.5%", "Share of replay requests that return all that was missed.")
+    replay_success: float = leaf(Quantity(SHARE, "0", "1"), "99.5%", "Share of what clients missed that a replay brings; for the rest, a snapshot must do.")
 
 
 class PublishedQuantile(Section):

@@ -13,10 +13,10 @@ from simfabric.topology import Topology
 
 
 class Heard:
-    """Every frame that is put into the inbox of a component from now on."""
+    """Every frame that waits in the inbox of a component, and every one that is put into it from now on."""
 
     def __init__(self, component: Component) -> None:
-        self._parts: list[Any] = []
+        self._parts: list[Any] = [component.inbox.waiting()]
         put = component.inbox.put
 
         def noting(frames: Any, count: int) -> None:

@@ -42,9 +42,9 @@ def test_a_frame_that_is_sent_earlier_than_its_declared_delay_is_refused(monkeyp
 
 
 def test_a_hop_that_is_declared_longer_than_it_is_is_refused():
-    # The loop over storage, bus and routers is the tight one, so that the window follows what its last hop claims to be.
+    # The loops over storage, bus and routers (or snapshot API) are the tight ones, so that the window follows what their last hop claims to be.
     fabric = Fabric(topology_of(SMALL, clients__delay_floor="20ms", network__replay_hop="20ms", routing__store_delay="20ms"), False)
-    fabric.gateways.senders = [(sender, 4 * delay if sender is fabric.routers else delay) for sender, delay in fabric.gateways.senders]
+    fabric.gateways.senders = [(sender, 4 * delay if sender in (fabric.routers, fabric.snapshots) else delay) for sender, delay in fabric.gateways.senders]
     fabric.conductor = Conductor(fabric.world, fabric.components, None)
     with pytest.raises(PastError, match="gateways: a frame for"):
         drive(fabric)

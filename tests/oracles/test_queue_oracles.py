@@ -243,6 +243,7 @@ def test_r1_a_crowd_that_comes_faster_than_it_is_let_in_waits_as_a_fluid_does():
         clients__delay="1ms",
         clients__subscriptions=0,
         apis__token__ttl="0s",
+        apis__bootstrap__enabled="false",
         balancer__servers=1,
         balancer__handshake="100us",
         gateways__work__handshake="0s",

@@ -47,7 +47,8 @@ def measured(topology: Topology) -> Measured:
     served: dict[str, int] = {name: int(counted[name].counters[SERVED]) for name in ("storage", "bus", "routers") if name in counted}
     served |= {"gateways": int(fabric.gateways.nodes.state[:, FRAMES].sum()), "balancer": int(fabric.balancer.counters[0])}
     served["replay"] = int(fabric.replay.counters[0])
-    served["token_api"] = int(fabric.tokens.counters[0])
+    served |= {"token_api": int(fabric.tokens.counters[0]), "bootstrap_api": int(fabric.bootstrap.counters[0])}
+    served["snapshot_api"] = int(fabric.snapshots.counters[0])
     if fabric.consumers is not None:
         served["consumers"] = int(fabric.consumers.shelf.fetched.sum())
     routed = counted["routers"].counters if "routers" in counted else None

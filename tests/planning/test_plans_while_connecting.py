@@ -36,7 +36,7 @@ def test_every_client_dials_once_and_catches_up_at_most_once(case: tuple[Plan, M
     assert did.frames["replay"] == pytest.approx(foretold.load("replay").frames, rel=0.05)  # Who lacks nothing asks for nothing.
 
 
-@pytest.mark.parametrize("name", ["balancer", "token_api", "gateways", "replay", "storage"])
+@pytest.mark.parametrize("name", ["balancer", "token_api", "bootstrap_api", "gateways", "replay", "storage"])
 def test_what_connecting_costs_is_foretold(case: tuple[Plan, Measured], name: str) -> None:
     foretold, did = case
     assert did.utilisation[name] == pytest.approx(foretold.utilisation[name], rel=0.05)

@@ -11,7 +11,7 @@ from simfabric.planning.clock import COMPILED, PLAIN, Work, rounds_of, run_time,
 from simfabric.topology import load, loads
 
 FOLDER = Path(__file__).parents[2] / "topologies"
-COMPONENTS = ("gateways", "storage", "bus", "routers", "balancer", "token_api", "replay")
+COMPONENTS = ("gateways", "storage", "bus", "routers", "balancer", "token_api", "bootstrap_api", "snapshot_api", "replay")
 
 
 def plan_of(*sets: str) -> Plan:

@@ -3,8 +3,9 @@
 import pytest
 
 from simfabric.fabric import Fabric
-from simfabric.kernels.clients import GIVEN_UP, OFFLINES
-from simfabric.kernels.frames import ASK, DIAL, NOTICE, OPENED, REFUSED
+from simfabric.kernels import clients as kernels
+from simfabric.kernels.clients import GIVEN_UP, LEFT, OFFLINES, SILENCES
+from simfabric.kernels.frames import ASK, BOOT, DIAL, OPENED, REFUSED
 from simfabric.kernels.state import DELAY
 from tests.components.watching import Heard
 from tests.helpers import drive, run, topology_of
@@ -15,12 +16,15 @@ run: {duration: 400s, warmup: 0s, compiled: never}
 clients: {count: 120, subscriptions: 1, delay: "uniform(3ms, 40ms)"}
 channels: {count: 10}
 traffic: [{name: chat, rate: 0/s}]
-gateways: {count: 2, work: {handshake: 0s}}
+gateways: {count: 2, work: {handshake: 0s, subscribe: 0s}}
 balancer: {servers: 1, handshake: exponential(700ms), queue_timeout: 500ms, health: {interval: 1h}}
 apis: {token: {servers: 2, work: exponential(20ms), queue_timeout: 300ms}}
 faults: [{at: 10s, down: 1ms, target: {gateway: all}}]
 """
 TWICE = "[{at: 10s, down: 1ms, target: {gateway: all}}, {at: 300s, down: 1ms, target: {gateway: all}}]"
+GOING = "[{name: office, share: 80%, stays: exponential(50s), away: exponential(20s)}]"
+SILENT = "[{name: mobile, share: 80%, stays: exponential(70s), ends: silent}]"
+BOTH = '[{name: mobile, share: 40%, stays: exponential(60s), ends: silent}, {name: office, share: 40%, stays: "uniform(10s, 90s)", away: 15s}]'
 CASES = {
     "one storm": {},
     "the cap after the jitter": {"clients.reconnect.jitter_order": "jitter_first"},
@@ -45,21 +49,56 @@ CASES = {
     "clients that give up waiting, at an edge that never refuses": {"clients.connect_timeout": "2s", "balancer.queue_timeout": "1h"},
     "clients that give up waiting for a token": {"clients.connect_timeout": "1s", "apis.token.work": "exponential(200ms)", "apis.token.queue_timeout": "1h"},
     "no jitter": {"clients.reconnect.jitter": "0%"},
+    "clients that start": {"faults": "[]", "clients.start": "5s"},
+    "clients that start without bootstrap": {"faults": "[]", "clients.start": "5s", "apis.bootstrap.enabled": "false"},
+    "a bootstrap API that refuses": {
+        "faults": "[]",
+        "clients.start": "5s",
+        "apis.bootstrap": "{servers: 1, work: exponential(300ms), queue_timeout: 1s}",
+        "balancer.retry_after": "9s",
+    },
+    "clients that give up waiting for bootstrap": {"faults": "[]", "clients.start": "2s", "apis.bootstrap": "{servers: 1, work: 300ms, queue_timeout: 1h}"},
+    "a bootstrap API that fails": {"faults": "[]", "clients.start": "5s", "apis.bootstrap.errors": "60%", "balancer.retry_after": "30s"},
+    "users who come and go": {"clients.churn": GOING},
+    "links that fall silent": {"clients.churn": SILENT, "balancer.handshake": "exponential(200ms)"},
+    "both, from the start on, without a fault": {"clients.churn": BOTH, "faults": "[]", "clients.start": "20s"},
+    "both, through two storms": {"clients.churn": BOTH, "faults": TWICE, "balancer.handshake": "exponential(200ms)"},
+    "both, through a planned restart that is noticed late": {"clients.churn": BOTH, "faults[0].kind": "restart_node", "clients.notice": "3s"},
+    "a mixed fleet that comes and goes": {
+        "clients.churn": BOTH,
+        "clients.fleet": "[{profile: phoenix, share: 30%}, {profile: centrifuge-js, share: 30%}]",
+    },
+    "links that fall silent at once": {"clients.churn": SILENT.replace("exponential(70s)", "1ms"), "clients.delay": "uniform(300ms, 3s)", "faults": "[]"},
+    "short heartbeats": {"clients.churn": SILENT, "clients.heartbeat_interval": "5s", "clients.heartbeat_timeout": "2s"},
+    "a token API that fails": {"apis.token.errors": "40%", "balancer.retry_after": "30s"},
 }
 
 
-def columns(topology):
+def columns(topology, monkeypatch):
     """What the fabric's frames say: rows of (client, what, time [ns])."""
     fabric = Fabric(topology, False)
-    heard, tokens, balancer = Heard(fabric.clients), Heard(fabric.tokens), Heard(fabric.balancer)
+    acted = []
+
+    def noting(what, function, seat_first):
+        def noted(*arguments):
+            seat, at = arguments[:2] if seat_first else arguments[1::-1]
+            acted.append((int(fabric.columns.crowd.client[seat]), what, at))
+            return function(*arguments)
+
+        return noted
+
+    for name, what, seat_first in (("ended", "lost", True), ("go", "left", False)):  # Not every notice finds its connection still there.
+        monkeypatch.setattr(kernels, name, noting(what, getattr(kernels, name), seat_first))
+    heard, tokens, balancer, bootstrap = Heard(fabric.clients), Heard(fabric.tokens), Heard(fabric.balancer), Heard(fabric.bootstrap)
     drive(fabric)
     crowd, hop, end = fabric.columns.crowd, topology.network.hop, topology.run.duration
-    rows = []
+    rows = acted
     for watched, kind, what in (
-        (heard, NOTICE, "lost"), (heard, REFUSED, "refused"), (heard, OPENED, "opened"), (tokens, ASK, "asked"), (balancer, DIAL, "dialled"),
+        (heard, REFUSED, "refused"), (heard, OPENED, "opened"), (tokens, ASK, "asked"), (balancer, DIAL, "dialled"),
+        (bootstrap, BOOT, "started"),
     ):  # fmt: skip
         for frame in watched.frames(kind).tolist():
-            way = int(crowd.link[frame[3], DELAY]) + hop if what in ("asked", "dialled") else 0
+            way = int(crowd.link[frame[3], DELAY]) + hop if what in ("asked", "dialled", "started") else 0
             rows.append((int(crowd.client[frame[3]]), what, frame[0] - way))
     return fabric, sorted((row for row in rows if row[2] < end), key=lambda row: (row[2], row[0], row[1]))
 
@@ -78,9 +117,9 @@ def test_shorter_windows_leave_the_same_facts(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_client_does_what_its_process_does_to_the_nanosecond(case):
+def test_every_client_does_what_its_process_does_to_the_nanosecond(case, monkeypatch):
     topology = topology_of(STORM, **CASES[case])
-    fabric, seen = columns(topology)
+    fabric, seen = columns(topology, monkeypatch)
     crowd = fabric.columns.crowd
     delay = [0] * len(crowd.client)
     for seat, client in enumerate(crowd.client.tolist()):
@@ -92,6 +131,8 @@ def test_every_client_does_what_its_process_does_to_the_nanosecond(case):
     latest = topology.run.duration - max(delay) - topology.network.hop  # What a client does later may not have reached the others.
     assert [row for row in seen if row[2] < latest] == [row for row in expected if row[2] < latest]
     assert len(expected) > 400, "void: too little happened"
+    going, silent = (text in str(CASES[case].get("clients.churn")) for text in ("office", "mobile"))
+    assert (fabric.clients.tally.counters[LEFT] > 50) == going and (fabric.clients.tally.counters[SILENCES] > 50) == silent
     assert fabric.clients.tally.counters[GIVEN_UP] == gave_up and (gave_up > 0) == (case == "a mixed fleet")
-    if "two" not in case:
+    if "two" not in case and "clients.churn" not in CASES[case]:
         assert fabric.clients.tally.counters[OFFLINES] == len(banners)

@@ -30,6 +30,11 @@ clients:
   start: 20s
   reconnect: {first: 500ms, factor: 1.5, cap: 20s, jitter: 10%}
   notice: 1s
+  churn: [{name: office, share: 30%, stays: exponential(10min), ends: close, away: exponential(5min)}]
+  replay_max: 500
+  fetch_timeout: 5s
+  heartbeat_interval: 20s
+  heartbeat_timeout: 8s
 channels:
   count: 1k
   popularity: zipf(1.1)
@@ -66,6 +71,7 @@ gateways:
   connections: 50k
   descriptors: 60k
   buffer: 256KiB
+  accept_timeout: 3s
   pauses: {every: exponential(10s), length: "quantiles(0:1ms, 50%:3ms, 99%:34ms, 100%:314ms)"}
 storage: {enabled: false, shards: 4, work: "pareto(minimum 1ms, shape 2.5)"}
 bus:
