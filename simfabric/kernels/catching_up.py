@@ -179,15 +179,19 @@ def out_of_order(
         crowd.held_run[i] += 1 << CLOSED_SHIFT  # The log is asked all the same, in this account; the ask comes to nothing.
 
 
-def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
+def told(at: int, gateway: int, item: int, deadline: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """The log said where the channels of a client stand: so it is told. Those that lack nothing go live; for the others it asks the log, or, when
     that is too much for a replay, the snapshot API.
 
-    The log is read when the routes are visible, so that nothing falls between what it says and what is live.
+    The log is read when the routes are visible, so that nothing falls between what it says and what is live. A client that is not told before the
+    deadline, since too much was written to it before, gives up.
     """
     incarnation = nodes.state[gateway, INCARNATION]
     seat = item & LOW
     arrives = behind_link(seat, at, crowd)
+    if arrives > deadline:
+        crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
+        give_up(seat, item // WIDE, deadline, outs)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
     behind = 0
@@ -219,6 +223,11 @@ def told(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crow
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = item
     outs.ask[n, 4] = 0
+
+
+def give_up(seat: int, ticket: int, deadline: int, outs: Outs) -> None:
+    """A client that waits for the reply to its subscribes will give up at the deadline, unless it has heard of an end before."""
+    tell(deadline, (2 << 56) | seat, 2, seat, ticket, outs)
 
 
 def behind_link(seat: int, at: int, crowd: Crowd) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from simfabric.chance import draw, word
 from simfabric.compiling import inlined
-from simfabric.kernels.catching_up import caught_up, filled, forget_held, told
+from simfabric.kernels.catching_up import caught_up, filled, forget_held, give_up, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
@@ -40,6 +40,7 @@ from simfabric.kernels.state import (
     LOST_OBLIGATIONS,
     LOST_PUBLICATIONS,
     LOW,
+    NOTICED_AT,
     OPEN,
     POOL_NEXT,
     PUBLISHED_AT,
@@ -102,7 +103,7 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
                 drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
         elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == ticket_of(gateway, frames[f, 3] & LOW, nodes, crowd):
             if kind == 18:
-                told(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
+                told(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
             elif kind == 9:
                 caught_up(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
             elif kind == 11:
@@ -264,7 +265,9 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     All steps from here on take a known time: if the client will have given up by then, it gives up.
     """
     incarnation = nodes.state[gateway, INCARNATION]
+    deadline = max(at - crowd.link[seat, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[seat, DELAY])
     if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd):
+        give_up(seat, ticket, deadline, outs)
         return
     core = core_of(gateway, seat, nodes, crowd)
     begins = begin(core, at, nodes)
@@ -281,16 +284,10 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     outs.ask[n, 1] = (17 << 56) | seat
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = ticket * WIDE + seat
-    outs.ask[n, 4] = 0
+    outs.ask[n, 4] = deadline
     finish(gateway, core, begins, now, nodes, tally)
     told_at = now + nodes.settings[STORE_DELAY] + 2 * nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
-    deadline = max(at - crowd.link[seat, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[seat, DELAY])
-    if told_at > deadline:
+    dies_at, noticed_at = nodes.state[gateway, DIES_AT], nodes.state[gateway, NOTICED_AT] + crowd.link[seat, DELAY]
+    if told_at > deadline or (told_at >= dies_at + crowd.link[seat, DELAY] and noticed_at > deadline):
         crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
-        n = outs.sent[1]
-        outs.sent[1] = n + 1
-        outs.down[n, 0] = deadline
-        outs.down[n, 1] = (2 << 56) | seat
-        outs.down[n, 2] = 2
-        outs.down[n, 3] = seat
-        outs.down[n, 4] = ticket
+        give_up(seat, ticket, deadline, outs)
