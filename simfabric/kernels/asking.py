@@ -60,9 +60,9 @@ def known_to_end(seat: int, gateway: int, nodes: Nodes, crowd: Crowd) -> int:
 def ask_for_state(seat: int, gateway: int, channel: int, at: int, tries: int, counted: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
     """At `at` a client asks for the state of a channel. `tries`: how often it did so in vain; `counted`: 1 if its recovery waits for it.
 
-    A session asks by itself.
+    A client that by then will know that its connection is gone does not ask. A session asks by itself.
     """
-    if crowd.link[seat, PACE] & SESSION:
+    if crowd.link[seat, PACE] & SESSION or at >= known_to_end(seat, gateway, nodes, crowd):
         return
     n = outs.sent[2]
     outs.sent[2] = n + 1

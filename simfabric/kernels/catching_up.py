@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simfabric.chance import GOLDEN, mixed
 from simfabric.compiling import MASK, to_word
-from simfabric.kernels.asking import ask_for_gap, ask_for_state, has_expired, is_beyond_replay, open_gap
+from simfabric.kernels.asking import ask_for_gap, ask_for_state, is_beyond_replay, open_gap
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.log import NOT_ASKED, STATE_ASKED, asked, deadline_of, is_asked, message_at, upto_of
 from simfabric.kernels.state import (
@@ -256,7 +256,7 @@ def tell_session(kind: int, row: int, i: int, seat: int, upto: int, arrives: int
 def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """The log answered a client that came back: its channels go live again, unless the connection breaks before the answer arrives.
 
-    Of a channel of which a part has expired meanwhile it takes nothing, and asks for its state.
+    Of a channel of which a part has expired meanwhile, or which has grown beyond a replay, it takes nothing, and asks for its state.
     """
     seat = item & LOW
     incarnation = nodes.state[gateway, INCARNATION]
@@ -267,7 +267,7 @@ def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd:
         if not is_asked(crowd.resume_upto[i]):
             continue
         upto = upto_of(crowd.resume_upto[i])
-        if has_expired(crowd.channels[i], crowd.resume_cursor[i], upto, log):
+        if is_beyond_replay(crowd.channels[i], crowd.resume_cursor[i], upto, nodes, log):
             tell_session(11, 1, i, seat, upto, arrives, crowd, outs)
             crowd.resume_upto[i] = STATE_ASKED
             ask_for_state(seat, gateway, crowd.channels[i], arrives, 0, 1, nodes, crowd, outs)
@@ -278,7 +278,7 @@ def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd:
 
 
 def filled(at: int, gateway: int, item: int, extra: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
-    """The log answered for one gap. If a part of it has expired, the state of the channel must do."""
+    """The log answered for one gap. If a part of it has expired, or it is too much, the state of the channel must do."""
     seat = item & LOW
     arrives = behind_link(seat, at, crowd)
     if arrives >= crowd.link[seat, BREAKS_AT]:
@@ -288,7 +288,7 @@ def filled(at: int, gateway: int, item: int, extra: int, nodes: Nodes, book: Boo
     incarnation = nodes.state[gateway, INCARNATION]
     slot = find_slot(channel, gateway, incarnation, book)
     r = row_of(seat, slot, book) if slot >= 0 else -1
-    if r >= 0 and book.rows[r, CURSOR] < 0 and has_expired(channel, -(book.rows[r, CURSOR] + 1), upto, log):
+    if r >= 0 and book.rows[r, CURSOR] < 0 and is_beyond_replay(channel, -(book.rows[r, CURSOR] + 1), upto, nodes, log):
         tell_session(11, 1, i, seat, upto, arrives, crowd, outs)
         ask_for_state(seat, gateway, channel, arrives, 0, 0, nodes, crowd, outs)
         return

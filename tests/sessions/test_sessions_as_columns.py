@@ -44,6 +44,21 @@ CASES = {
         "clients.fleet": "[{profile: centrifuge-js, share: 30%}, {profile: mattermost, share: 30%}, {profile: nats.py, share: 30%}]",
         "balancer.handshake": "exponential(500ms)",
     },
+    "services that fail now and then": {
+        "apis": "{bootstrap: {errors: 20%}, token: {errors: 20%}, snapshot: {errors: 30%}}", "clients.start": "20s", "clients.replay_max": "3",
+    },
+    "more missed than a replay brings": {"clients.replay_max": "5"},
+    "a log that forgets": {"bus.retention": "4s", "traffic[0].rate": "60/min", "faults[0].down": "12s"},
+    "users who come and go": {"clients.churn": "[{name: office, share: 80%, stays: exponential(20s), ends: close, away: exponential(8s)}]"},
+    "links that fall silent": {"clients.churn": "[{name: mobile, share: 80%, stays: exponential(40s), ends: silent}]", "run.duration": "200s"},
+    "both, and heartbeats that are short": {
+        "clients.churn": "[{name: a, share: 40%, stays: exponential(15s), ends: silent}, {name: b, share: 50%, stays: 8s, ends: close, away: 3s}]",
+        "clients.heartbeat_interval": "4s", "clients.heartbeat_timeout": "2s", "clients.gap_wait": "50ms",
+    },
+    "busy gateways": {"gateways.work.handshake": "80ms", "gateways.accept_timeout": "300ms", "gateways.count": "2", "balancer.handshake": "1ms"},
+    "replies that come too late": {
+        "gateways.work.subscribe": "120ms", "clients.connect_timeout": "1500ms", "gateways.count": "2", "balancer.handshake": "1ms", "clients.notice": "3s",
+    },
     "clients that give up waiting": {"clients.connect_timeout": "2s", "balancer.queue_timeout": "1h", "balancer.handshake": "exponential(500ms)"},
 }  # fmt: skip
 
@@ -66,6 +81,12 @@ def test_sessions_leave_the_same_facts_as_columns(case):
 
 FEW = ("no subscriptions", "everybody dials at the start", "clients that give up waiting")
 BANNERS = ("an early banner", "the jitter before the cap")
+
+
+CHURNS = (
+    "[{name: a, share: 70%, stays: exponential(12s), ends: silent}]",
+    "[{name: a, share: 50%, stays: exponential(8s), ends: close, away: exponential(4s)}, {name: b, share: 40%, stays: 9s, ends: silent}]",
+)
 
 
 @st.composite
@@ -101,6 +122,14 @@ def drawn(draw):
         "storage.shards": one_of("1", "4"),
         "traffic[0].rate": one_of("6/min", "30/min"),
         "traffic[0].size": one_of("200B", "3KB"),
+        "clients.replay_max": one_of("0", "4", "2000"),
+        "clients.churn": one_of("[]", "[]", *CHURNS),
+        "clients.heartbeat_interval": one_of("3s", "25s"),
+        "clients.connect_timeout": one_of("700ms", "10s"),
+        "gateways.accept_timeout": one_of("20ms", "10s"),
+        "apis.bootstrap.errors": one_of("0%", "20%"),
+        "apis.snapshot.errors": one_of("0%", "50%"),
+        "apis.snapshot.work": one_of("2ms", "exponential(300ms)"),
         "faults": f"[{', '.join(faults)}]",
     }
 
