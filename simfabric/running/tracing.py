@@ -10,6 +10,7 @@ from simfabric.errors import Refusal
 from simfabric.running.one_run import run
 from simfabric.topology import load
 from simfabric.units import parse_duration
+from simfabric.world import SECOND
 
 
 def trace(
@@ -19,7 +20,7 @@ def trace(
 
     Raises Refusal for a client that does not exist, and what `load` raises.
     """
-    bounds = parse_duration(first) / 1e9, None if last is None else parse_duration(last) / 1e9
+    bounds = _seconds(first), None if last is None else _seconds(last)
     topology = load(file, list(sets))
     count = topology.clients.count
     for client in clients:
@@ -32,3 +33,10 @@ def trace(
         topology = topology.with_({"clients.sessions": "all"})
     shown = clients or [min(known)]
     return run(topology).chart(*shown, first=bounds[0], last=bounds[1], mermaid=mermaid, width=width, fold=fold)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text) / SECOND
+    except Refusal as refusal:
+        raise Refusal(refusal.law, refusal.cure, value=text) from None

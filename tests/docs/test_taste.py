@@ -10,7 +10,15 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "simfabric"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMPONENTS = sorted((PACKAGE / "components").glob("*.py"))
-FRAMEWORK = {"__init__", "component", "conductor"}  # What a component is, and what moves them: nothing of the fabric.
+FRAMEWORK = {
+    "__init__",
+    "component",
+    "conductor",
+    "seated",
+    "session_effects",
+    "session_inputs",
+    "session_trace",
+}  # What a component is, and what moves them: nothing of the fabric.
 NAMED = [str(path.relative_to(ROOT)) for path in FILES]
 
 
