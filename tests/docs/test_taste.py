@@ -10,15 +10,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "simfabric"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMPONENTS = sorted((PACKAGE / "components").glob("*.py"))
-FRAMEWORK = {
-    "__init__",
-    "component",
-    "conductor",
-    "seated",
-    "session_effects",
-    "session_inputs",
-    "session_trace",
-}  # What a component is, and what moves them: nothing of the fabric.
+# What a component is, what moves them, and the parts of sessions.py: nothing of the fabric by themselves.
+FRAMEWORK = {"__init__", "component", "conductor", "seated", "session_effects", "session_inputs", "session_trace"}
 NAMED = [str(path.relative_to(ROOT)) for path in FILES]
 
 
