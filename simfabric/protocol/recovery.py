@@ -131,7 +131,7 @@ def replayed(session: ClientState, channel: Channel, page: ReplayReady) -> None:
     verdict = rules.replay_verdict(page.epoch, channel.epoch, truncated, progressed, tries, parameters.replay_tries)
     if verdict == rules.APPLY and channel.reached - channel.seen > parameters.replay_max:
         verdict = rules.SNAPSHOT
-    channel.tries = tries
+    channel.tries = 0 if verdict == rules.SNAPSHOT else tries  # The snapshot is another call: it counts its own failures.
     if verdict == rules.SNAPSHOT:
         channel.missing, channel.want_epoch = STATE, max(channel.want_epoch, page.epoch)
         want_fetch(session, channel)

@@ -14,7 +14,7 @@ CHAT = """
 run: {duration: 120s, warmup: 0s, compiled: never}
 clients: {count: 60, subscriptions: 3, delay: "uniform(3ms, 40ms)", bandwidth: 10Mbit/s}
 channels: {count: 12}
-traffic: [{name: chat, rate: 20/min}]
+traffic: [{name: chat, rate: 8/min}]
 gateways: {count: 3, work: {handshake: 2ms, subscribe: 1ms}}
 balancer: {servers: 1, handshake: exponential(100ms), queue_timeout: 500ms, health: {interval: 1s}}
 apis: {token: {servers: 2, work: exponential(20ms), queue_timeout: 300ms}}
@@ -48,7 +48,7 @@ CASES = {
         "apis": "{bootstrap: {errors: 20%}, token: {errors: 20%}, snapshot: {errors: 30%}}", "clients.start": "20s", "clients.replay_max": "3",
     },
     "more missed than a replay brings": {"clients.replay_max": "5"},
-    "a log that forgets": {"bus.retention": "4s", "traffic[0].rate": "60/min", "faults[0].down": "12s"},
+    "a log that forgets": {"bus.retention": "4s", "traffic[0].rate": "20/min", "faults[0].down": "12s"},
     "users who come and go": {"clients.churn": "[{name: office, share: 80%, stays: exponential(20s), ends: close, away: exponential(8s)}]"},
     "links that fall silent": {"clients.churn": "[{name: mobile, share: 80%, stays: exponential(40s), ends: silent}]", "run.duration": "200s"},
     "both, and heartbeats that are short": {
@@ -152,8 +152,8 @@ def test_sessions_beside_compiled_columns_change_nothing():
 
 
 def test_what_sessions_do_does_not_depend_on_the_window():
-    whole, facts = ran(topology_of(CHAT, clients__sessions="all"))
-    short, same = ran(topology_of(CHAT, clients__sessions="all", run__window="400us"))
+    whole, facts = ran(topology_of(CHAT, clients__sessions="all", run__duration="72s"))
+    short, same = ran(topology_of(CHAT, clients__sessions="all", run__window="400us", run__duration="72s"))
     assert differing(facts, same) == [] and np.array_equal(shown(whole), shown(short))
 
 
