@@ -32,7 +32,7 @@ CASES = {
         "clients.bandwidth": "40kbit/s", "gateways.buffer": "6KB", "traffic[0].size": "2KB", "traffic[0].rate": "10/min", "clients.gap_wait": "0s",
     },
     "broadcast": {"fanout.pattern": "broadcast"},
-    "direct": {"fanout.pattern": "direct"},
+    "direct": {"fanout.pattern": "direct", "traffic[0].rate": "20/min"},  # Often enough that messages of a channel change places.
     "crashes noticed late": {"clients.notice": "4s"},
     "no subscriptions": {"clients.subscriptions": "0"},
     "the jitter before the cap": {"clients.reconnect.jitter_order": "jitter_first", "clients.reconnect.cap": "2s", "balancer.handshake": "exponential(600ms)"},
@@ -92,7 +92,10 @@ CHURNS = (
 @st.composite
 def drawn(draw):
     """A small topology, as changes of CHAT: any pattern, delays, links, queues and waits, and one to three faults."""
-    one_of = lambda *values: draw(st.sampled_from(values))  # noqa: E731
+
+    def one_of(*values):
+        return draw(st.sampled_from(values))
+
     faults = [
         f"{{kind: {one_of('kill_node', 'restart_node')}, at: {draw(st.integers(1, 38))}s, down: {one_of('1ms', '900ms', '4s')}, "
         f"target: {{gateway: {one_of('all', 'one', '0')}}}}}"
