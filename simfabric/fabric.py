@@ -26,6 +26,7 @@ from simfabric.components.replay import Replay
 from simfabric.components.routers import Routers
 from simfabric.components.storage import Storage
 from simfabric.kernels.frames import BOOTED, TOKEN
+from simfabric.kernels.slow import SWEEP
 from simfabric.kernels.state import ALIVE, INCARNATION
 from simfabric.topology import Topology
 from simfabric.world import World
@@ -99,6 +100,7 @@ class Fabric:
         into_bus = self.producers or self.routers
         assert into_bus is not None
         self.gateways.up = self.storage or into_bus
+        self.gateways.past_storage = into_bus
         if self.storage:
             self.storage.to = into_bus
         if self.producers and self.brokers and self.consumers:
@@ -112,6 +114,7 @@ class Fabric:
         """The least delay of every hop: what the lookahead is made of."""
         topology = self.topology
         floor, hop = topology.clients.delay_floor, topology.network.hop
+        transient = any(source.lane == "transient" for source in topology.traffic)
         store, bus, replay = (getattr(topology.network, f"{name}_hop") or hop for name in ("storage", "bus", "replay"))
         self.clients.hears(self.publishers, 0)
         self.clients.hears(self.gateways, floor)
@@ -123,6 +126,8 @@ class Fabric:
         self.gateways.hears(self.clients, floor)
         if any(part.ends == "silent" for part in topology.clients.churn):
             self.gateways.hears(self.gateways, topology.clients.heartbeat_timeout // 10)
+        if topology.gateways.overflow == "disconnect":
+            self.gateways.hears(self.gateways, SWEEP)
         self.gateways.hears(self.balancer, hop)
         self.gateways.hears(self.replay, replay)
         self.gateways.hears(self.snapshots, hop)
@@ -136,6 +141,8 @@ class Fabric:
         if self.producers and self.brokers and self.consumers:
             self.producers.hears(self.publishers, 0)
             self.producers.hears(self.storage or self.gateways, store if self.storage else 0)
+            if self.storage and transient:
+                self.producers.hears(self.gateways, hop)
             self.brokers.hears(self.producers, bus)
             self.consumers.hears(self.brokers, 0)
             self.replay.hears(self.brokers, 0)
@@ -143,6 +150,8 @@ class Fabric:
             (self.routers or self.gateways).hears(self.consumers, bus)
         elif self.storage and self.routers:
             self.routers.hears(self.storage, store)
+            if transient:
+                self.routers.hears(self.gateways, hop)
             self.replay.hears(self.storage, 0)
             self.snapshots.hears(self.storage, 0)
         if self.routers:

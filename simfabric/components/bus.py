@@ -73,7 +73,7 @@ class Producers(Component):
         columns = self.columns
         sent = self._batch(
             frames, count, end, bus.linger, bus.batch, network.bus_hop or network.hop, bus.partitions, self.partition_of, self._accumulators, self._mark,
-            np.empty((count, 2), np.int64), columns.crowd, columns.log, self.gateways.nodes, out, self._kept, self.tally,
+            np.empty((count, 2), np.int64), columns.log, self.gateways.nodes, out, self._kept, self.tally,
         )  # fmt: skip
         self.waiting = self._kept[: self._kept[-1, 0]].copy()
         self.brokers.inbox.put(out, int(sent))

@@ -21,11 +21,12 @@ from simfabric.kernels.lifecycle import BOOTED, LONG_AGO
 from simfabric.kernels.log import NOT_ASKED
 from simfabric.kernels.state import (
     BREAKS_AT,
-    CHANNEL,
     DELAY,
     FATE,
+    LANE,
     LIFE,
     MESSAGE_COLUMNS,
+    OWED,
     PACE,
     POOL_NEXT,
     PREVIOUS,
@@ -34,6 +35,8 @@ from simfabric.kernels.state import (
     SESSION,
     SLOTS_FIRST,
     SLOTS_USED,
+    SOURCE,
+    TRANSIENT,
     UNSENT,
     Book,
     Crowd,
@@ -43,6 +46,7 @@ from simfabric.policies import popularity
 from simfabric.policies.pools import Dials
 from simfabric.protocol.machine import IDLE, LIVE
 from simfabric.topology import Topology
+from simfabric.topology.traffic import LANES
 from simfabric.world import Array, World
 
 
@@ -87,6 +91,17 @@ def identities(world: World) -> Identities:
     return Identities(user, tenant, address, region)
 
 
+def paces(world: World, client: Array) -> Array:
+    """Nanoseconds per byte on the downlink of every client; 0 where it is unlimited."""
+    config = world.topology.clients
+    rates = np.array([*(part.bandwidth for part in config.links), config.bandwidth], np.int64)
+    pace = np.array([0 if rate == 0 else max(1, round(8e9 / rate)) for rate in rates], np.int64)
+    if not config.links:
+        return np.full(len(client), pace[-1])
+    shares = np.cumsum([part.share for part in config.links])
+    return np.asarray(pace[np.searchsorted(shares, uniform(world.key("clients/link"), client, 0), side="right")])
+
+
 def delays_of(world: World, who: Identities) -> Array:
     """One-way delay between each client and the edge [ns], drawn once."""
     config = world.topology.clients
@@ -115,9 +130,8 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
     link = np.zeros((count, 4), np.int64)
     link[:, BREAKS_AT] = NEVER
     link[:, DELAY] = delays_of(world, who)[seated]
-    pace = 0 if topology.clients.bandwidth == 0 else max(1, round(8e9 / topology.clients.bandwidth))
     core = np.arange(count, dtype=np.int64) % topology.gateways.cores
-    link[:, PACE] = (pace << 16) | (core << 8) | who.region[seated]
+    link[:, PACE] = (paces(world, seated) << 16) | (core << 8) | who.region[seated]
     link[np.isin(seated, sessions_of(topology)), PACE] |= SESSION
     start, channels = channels_of(world, seated)
     channel_count = len(topology.channels.given) + topology.channels.count
@@ -132,6 +146,7 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
         turn=np.zeros(count, np.int8),
         belief=np.where(home >= 0, home.astype(np.int64) * LIFE, -1).astype(np.int32),
         broke_at=np.zeros(count, np.int64),
+        refusing=np.zeros((count if topology.gateways.overflow == "disconnect" else 1, 2), np.int64),
         state=np.where(home >= 0, LIVE, IDLE).astype(np.int8),
         flags=np.where(home >= 0, BOOTED, 0).astype(np.int8),
         ready_at=np.full(count, LONG_AGO, np.int64),
@@ -199,12 +214,13 @@ class Columns:
         self.book = book_of(world, self.crowd, world.topology.gateways.count)
         channels = len(self.crowd.members)
         self.log = Log(np.zeros((1024, MESSAGE_COLUMNS), np.int64), np.zeros(1, np.int64), np.full(channels, -1, np.int64), np.zeros(channels, np.int64))
+        self.lane_of = np.array([LANES.index(source.lane) for source in world.topology.traffic] or [0], np.int64)  # Of each source.
         self.published = 0  # Messages published and taken out of the log since, and their obligations.
         self.owed = 0
         self.backend = [0, 0]  # Of them, those of back-end producers.
         self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
 
-    def add_messages(self, at: Array, channel: Array, publisher: Array, size: Array) -> Array:
+    def add_messages(self, at: Array, channel: Array, publisher: Array, size: Array, source: Array) -> Array:
         """Number new messages in the order given (that of time) and answer their numbers."""
         first, count = self.messages, len(at)
         used = first - int(self.log.base[0])
@@ -219,6 +235,8 @@ class Columns:
         block[:, 3] = size
         block[:, PREVIOUS] = -1
         block[:, FATE] = 0
+        block[:, LANE], block[:, SOURCE] = self.lane_of[source], source
+        block[:, OWED] = np.where(block[:, LANE] == TRANSIENT, 0, self.crowd.members[channel])
         self.messages += count
         return np.arange(first, first + count, dtype=np.int64)
 
@@ -234,9 +252,9 @@ class Columns:
         real = retired[retired[:, FATE] != UNSENT]
         backend = real[real[:, PUBLISHER] < 0]
         self.published += len(real)
-        self.owed += int(self.crowd.members[real[:, CHANNEL]].sum())
+        self.owed += int(real[:, OWED].sum())
         self.backend[0] += len(backend)
-        self.backend[1] += int(self.crowd.members[backend[:, CHANNEL]].sum())
+        self.backend[1] += int(backend[:, OWED].sum())
         self.log.rows[: len(rows) - count] = rows[count:].copy()
         self.log.base[0] = first + count
         return first, retired

@@ -23,7 +23,7 @@ from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.kernels import gateways as kernels
-from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, NEVER, PUBLISH, SNAPSHOT
+from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, PUBLISH, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -50,16 +50,22 @@ from simfabric.kernels.state import (
     KEY_PAUSE_EVERY,
     KEY_PAUSE_LENGTH,
     KEY_SUBSCRIBE,
+    LANE,
     LIMIT,
     NODE_COLUMNS,
     NODE_SETTINGS,
     NOTICED_AT,
     OPEN,
+    OVERFLOW_GRACE,
     PAUSE_AT,
     REPLAY_MAX,
     SESSIONS,
     SHARED,
+    SOFT_BUFFER,
     STORE_DELAY,
+    TRANSIENT,
+    TRANSIENT_DELAY,
+    TRANSIENT_NAME,
     UP_DELAY,
     UP_ROWS,
     WARMUP,
@@ -99,6 +105,11 @@ def nodes_of(world: World) -> Nodes:
     settings[FETCH_FIRST], settings[FETCH_CAP] = topology.clients.reconnect.first, topology.clients.reconnect.cap
     settings[ACCEPT_TIMEOUT] = NEVER if config.accept_timeout is None else config.accept_timeout
     settings[CONNECT_TIMEOUT] = topology.clients.connect_timeout
+    storage = topology.storage.enabled
+    settings[TRANSIENT_DELAY] = network.hop if storage else 0
+    settings[TRANSIENT_NAME] = (DELIVER << KIND_SHIFT) | (1 << 55) if topology.fanout.pattern == "direct" else PUBLISH << KIND_SHIFT
+    settings[SOFT_BUFFER] = int(config.transients_upto * config.buffer)
+    settings[OVERFLOW_GRACE] = config.overflow_grace if config.overflow == "disconnect" else -1
     settings[ADVICE] = topology.balancer.retry_after or 0
     shares = np.array([topology.clients.reconnect.factor, topology.clients.reconnect.jitter])
     keys = np.zeros(7, np.int64)
@@ -161,6 +172,8 @@ class Gateways(Component):
         regions = max(1, len(world.topology.clients.regions))
         self.workers = [Worker(regions) for _ in range(world.topology.run.workers if world.by_numba else 1)]
         self.up: Component
+        self.past_storage: Component
+        self._transients = bool((columns.lane_of == TRANSIENT).any())
         self.down: Component
         self.ask: Component
         self.snapshot: Component
@@ -178,7 +191,7 @@ class Gateways(Component):
         else:
             self._part(self.workers[0], frames, 0, count)
         for worker in self.workers:
-            self.up.inbox.put(worker.up.frames, int(worker.sent[0]))
+            self._pass_up(worker.up.frames[: worker.sent[0]])
             self.down.inbox.put(worker.down.frames, int(worker.sent[1]))
             self._ask(worker.ask.frames[: worker.sent[2]])
             worker.sent[:] = 0
@@ -230,11 +243,20 @@ class Gateways(Component):
         self.nodes.busy[gateway] -= undone
         self.workers[0].tally.counters[WORK] -= undone
 
+    def _pass_up(self, frames: Array) -> None:
+        """Publications, to storage; transient ones pass it by."""
+        if self._transients and self.past_storage is not self.up:
+            log = self.columns.log
+            past = log.rows[frames[:, 3] - log.base[0], LANE] == TRANSIENT
+            self.past_storage.inbox.put(frames[past], int(past.sum()))
+            frames = frames[~past]
+        self.up.inbox.put(frames, len(frames))
+
     def _ask(self, frames: Array) -> None:
         """What clients ask for, to the replay service or to the snapshot API; when a gateway gives a connection up, to itself."""
         if len(frames):
             kind = frames[:, 1] >> KIND_SHIFT
-            states, own = kind == SNAPSHOT, kind == DROPPED
+            states, own = kind == SNAPSHOT, (kind == DROPPED) | (kind == LEAVE)
             for service, chosen in ((self.ask, ~(states | own)), (self.snapshot, states), (self, own)):
                 service.inbox.put(frames[chosen], int(chosen.sum()))
 

@@ -237,6 +237,7 @@ class Publishers(Component):
         order = np.argsort(at, kind="stable")  # Of one instant, the earlier source goes first.
         source = np.repeat(np.arange(len(parts)), [len(part.at) for part in parts])[order]
         columns = [np.concatenate([getattr(part, name) for part in parts])[order] for name in ("at", "channel", "publisher", "size")]
+        columns.append(source)
         messages = self.columns.add_messages(*columns)
         backend = columns[2] < 0
         self._put(self.clients, columns[0][~backend], PUBLICATION, messages[~backend], 0, 0)

@@ -15,8 +15,9 @@ from simfabric.kernels.frames import KIND_SHIFT, NEVER, WIDTH
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lifecycle import AWAY_AFTER, AWAY_SPREAD, BANNER, BOOTED, BUSY_AFTER, BUSY_SPREAD, NOT_READY
 from simfabric.kernels.log import message_at
-from simfabric.kernels.state import BYTES, CHANNEL, FATE, PREVIOUS, PUBLISHED_AT, PUBLISHER, SEQUENCE, STAGE_CONNECT, UNSENT, WIDE
-from simfabric.kernels.tickets import SILENT, gateway_of
+from simfabric.kernels.slow import SLOW
+from simfabric.kernels.state import BYTES, CHANNEL, FATE, LANE, OWED, PREVIOUS, PUBLISHED_AT, PUBLISHER, SEQUENCE, STAGE_CONNECT, TRANSIENT, UNSENT, WIDE
+from simfabric.kernels.tickets import SILENT, gateway_of, life_of
 from simfabric.protocol import codes, frames, inputs, machine
 
 if TYPE_CHECKING:
@@ -116,8 +117,10 @@ def noticed(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     crowd.broke_at[one.seat] = at
     one.ping_at = NEVER
     sessions.tally.counters[kernels.BREAKS] += 1
+    if frame[2] == SLOW:
+        sessions.send(BALANCER, at + one.delay + sessions.hop, (kinds.LEAVE << KIND_SHIFT) | one.seat, 0, one.seat, frame[4])
     planned = frame[2] == kernels.PLANNED
-    code = codes.SERVICE_RESTART if planned else codes.ABNORMAL
+    code = codes.SERVICE_RESTART if planned else codes.SLOW_CONSUMER if frame[2] == SLOW else codes.ABNORMAL
     after, spread = (int(sessions.settings[AWAY_AFTER]), int(sessions.settings[AWAY_SPREAD])) if planned else (-1, 0)
     sessions.trace.note(at, one.name, f"connection closed ({code})")
     sessions.feed(one, inputs.TransportClosed(one.generation, code, after, spread), at)
@@ -199,15 +202,19 @@ def publication(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     """The user presses enter; nobody does so while the page says that it is not connected."""
     message, counters, columns = frame[3], sessions.tally.counters, sessions.columns
     row = columns.log.rows[message - columns.log.base[0]]
-    members = int(columns.crowd.members[row[CHANNEL]])
+    owed = int(row[OWED])
     if one.ticket < 0 or one.silent or one.session.state not in machine.READY:
         counters[kernels.UNHEARD] += one.silent
         row[FATE] = UNSENT
         counters[kernels.UNSENT_COUNT] += 1
-        counters[kernels.UNSENT_OBLIGATIONS] += members
+        counters[kernels.UNSENT_OBLIGATIONS] += owed
         return
     counters[kernels.PUBLISHED] += 1
-    counters[kernels.PUBLISHED_OBLIGATIONS] += members
+    counters[kernels.PUBLISHED_OBLIGATIONS] += owed
+    if row[LANE] == TRANSIENT:  # The page sends it as it is: nobody waits for an answer, and nothing is sent again.
+        at = frame[0] + one.delay
+        sessions.send(GATEWAYS, at, (kinds.PUBLISH << KIND_SHIFT) | message, gateway_of(one.ticket), message, life_of(one.ticket))
+        return
     sessions.feed(one, inputs.PublishRequested(int(row[CHANNEL]), message, int(row[BYTES])), frame[0])
 
 
@@ -219,6 +226,8 @@ def envelope(sessions: Sessions, one: Seated, message: int) -> frames.Envelope:
     """A message as an event of its channel; the author knows it by its key."""
     row = sessions.columns.log.rows[message - sessions.columns.log.base[0]].tolist()
     own = message if row[PUBLISHER] == one.seat else -1
+    if row[LANE] == TRANSIENT:
+        return frames.Envelope(row[CHANNEL], 0, 0, message, frames.TYPING, ts=row[PUBLISHED_AT], user=row[PUBLISHER], size=row[BYTES])
     return frames.Envelope(row[CHANNEL], row[SEQUENCE], EPOCH, message, ts=row[PUBLISHED_AT], size=row[BYTES], client_message_id=own)
 
 

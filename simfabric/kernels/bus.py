@@ -11,15 +11,19 @@ from simfabric.kernels.log import append
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.state import (
     ALIVE,
+    APPENDED_AT,
     BYTES,
     CHANNEL,
     DIES_AT,
     FATE,
     INCARNATION,
+    LANE,
     LIFE,
     LOST_AFTER_SAVE,
     LOST_OBLIGATIONS,
     LOST_PUBLICATIONS,
+    OWED,
+    PASSED_ON,
     PUBLISHED_AT,
     RECEIVED_AT,
     SAVED_AT,
@@ -27,9 +31,9 @@ from simfabric.kernels.state import (
     SERVED_AT,
     STAGE_ACK,
     STAGE_BUS,
+    TRANSIENT,
     VISIBLE_AT,
     WORK,
-    Crowd,
     Log,
     Nodes,
     Tally,
@@ -42,7 +46,7 @@ PARTITION_COLUMNS = 6
 
 def batch(
     frames: Any, count: int, end: int, linger: int, limit: int, hop: int, partitions: int, partition_of: Any, accumulators: Any, mark: int, scratch: Any,
-    crowd: Crowd, log: Log, nodes: Nodes, out: Any, kept: Any, tally: Tally
+    log: Log, nodes: Nodes, out: Any, kept: Any, tally: Tally
 ) -> int:  # fmt: skip
     """Close the batches that are full, or have lingered long enough, before `end`; records of open batches are kept and looked at again.
 
@@ -85,7 +89,7 @@ def batch(
             row = message - log.base[0]
             log.rows[row, FATE] = LOST_AFTER_SAVE
             tally.counters[LOST_PUBLICATIONS] += 1
-            tally.counters[LOST_OBLIGATIONS] += crowd.members[log.rows[row, CHANNEL]]
+            tally.counters[LOST_OBLIGATIONS] += log.rows[row, OWED]
             continue
         out[sent, 0] = closes + hop
         out[sent, 1] = (13 << 56) | frames[f, 0]  # The records of a batch, which arrive together, keep the order in which they came to it.
@@ -126,7 +130,11 @@ def append_records(
         appended = max(done, partition[p, APPENDED_UPTO])
         partition[p, APPENDED_UPTO] = appended
         partition[p, END_OFFSET] += 1
-        append(message, appended, log)
+        if log.rows[row, LANE] == TRANSIENT:
+            log.rows[row, APPENDED_AT] = appended
+            log.rows[row, FATE] = PASSED_ON
+        else:
+            append(message, appended, log)
         visible = appended
         if replicated == 1:
             visible += draw(replica, word(keys[1], p, partition[p, BATCHES]))
@@ -139,7 +147,9 @@ def append_records(
         if log.rows[row, PUBLISHED_AT] >= warmup:
             entered = max(log.rows[row, SAVED_AT], max(log.rows[row, RECEIVED_AT], log.rows[row, PUBLISHED_AT]))
             tally.stages[STAGE_BUS, bin_of(visible - entered)] += 1
-            if log.rows[row, SAVED_AT] == 0 and acks > 0:  # Without storage the bus acknowledges: 1 = the leader, 2 = all in-sync replicas.
+            if (
+                log.rows[row, SAVED_AT] == 0 and acks > 0 and log.rows[row, LANE] != TRANSIENT
+            ):  # Without storage the bus acknowledges: 1 = the leader, 2 = all in-sync replicas.
                 tally.stages[STAGE_ACK, bin_of((visible if acks == 2 else appended) + hop - log.rows[row, PUBLISHED_AT])] += 1
         out[f, 0] = visible
         out[f, 1] = (14 << 56) | (partition[p, END_OFFSET] << 17) | p  # From here on, frames of one instant go in the log's order.

@@ -13,11 +13,12 @@ from simfabric.kernels.churn import Habits, fall_silent, farewell, go, stay, wri
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lifecycle import BANNER, BOOTED, TOKEN_MARGIN, TOKEN_TTL, Fleet, advice, ended, input_of, opened, ready, started, taken, wait
 from simfabric.kernels.lifecycle import BOOTS as MUST_BOOT
+from simfabric.kernels.slow import SLOW
 from simfabric.kernels.state import (
-    CHANNEL,
     DELAY,
     FATE,
     LOW,
+    OWED,
     PUBLISHER,
     SERVED,
     SERVED_AT,
@@ -54,16 +55,16 @@ def live(
         if kind == 12:
             row = frames[f, 3] - log.base[0]
             seat = log.rows[row, PUBLISHER]
-            members = crowd.members[log.rows[row, CHANNEL]]
+            owed = log.rows[row, OWED]
             ticket = crowd.belief[seat]
             if ticket < 0 or ticket >= SILENT or crowd.state[seat] < REPLAYING or crowd.state[seat] > SYNCING:  # Nobody sends who is shown to be cut off.
                 tally.counters[UNHEARD] += 1 if ticket >= SILENT else 0
                 log.rows[row, FATE] = UNSENT
                 tally.counters[UNSENT_COUNT] += 1
-                tally.counters[UNSENT_OBLIGATIONS] += members
+                tally.counters[UNSENT_OBLIGATIONS] += owed
                 continue
             tally.counters[PUBLISHED] += 1
-            tally.counters[PUBLISHED_OBLIGATIONS] += members
+            tally.counters[PUBLISHED_OBLIGATIONS] += owed
             write(up, sent, 0, at + crowd.link[seat, DELAY], (13 << 56) | frames[f, 3], gateway_of(ticket), frames[f, 3], life_of(ticket))
         elif kind == 5:
             taken(seat, OPENED, table, effects, crowd)
@@ -106,6 +107,8 @@ def live(
                 tally.counters[BREAKS] += 1
                 if frames[f, 2] == OVERDUE:
                     farewell(at, seat, extra, hop, crowd, up, dial, sent)
+                elif frames[f, 2] == SLOW:
+                    write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (24 << 56) | seat, 0, seat, extra)
             else:
                 tally.counters[REFUSALS] += 1
                 if frames[f, 2] > 0:  # The balancer has counted it as open.

@@ -13,6 +13,7 @@ from simfabric.kernels.catching_up import leave_trail, out_of_order, tell
 from simfabric.kernels.cores import take_up, worked
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.servers import free_first
+from simfabric.kernels.slow import refuse
 from simfabric.kernels.state import (
     BREAKS_AT,
     BUFFER,
@@ -32,6 +33,7 @@ from simfabric.kernels.state import (
     KEY_FRAME,
     LINK_FREE_AT,
     LIVE,
+    OVERFLOW_GRACE,
     OVERFLOWN,
     PACE,
     PAUSE_AT,
@@ -99,6 +101,8 @@ def fan_out(
         wired = crowd.link[seat, LINK_FREE_AT]
         if pace > 0 and wired - now > buffer * pace and wired > now:
             tally.counters[OVERFLOWN] += 1
+            if nodes.settings[OVERFLOW_GRACE] >= 0:
+                refuse(seat, gateway, now, wired, nodes, crowd, outs, tally)
             continue
         wired = max(now, wired) + size * pace
         arrives = wired + crowd.link[seat, DELAY]

@@ -33,6 +33,7 @@ from simfabric.kernels.state import (
     KEY_FRAME,
     KEY_HANDSHAKE,
     KEY_SUBSCRIBE,
+    LANE,
     LIFE,
     LIMIT,
     LINK_FREE_AT,
@@ -42,6 +43,8 @@ from simfabric.kernels.state import (
     LOW,
     NOTICED_AT,
     OPEN,
+    OVERFLOW_GRACE,
+    OWED,
     POOL_NEXT,
     PUBLISHED_AT,
     PUBLISHER,
@@ -57,6 +60,9 @@ from simfabric.kernels.state import (
     STAGE_IN,
     STALE,
     STORE_DELAY,
+    TRANSIENT,
+    TRANSIENT_DELAY,
+    TRANSIENT_NAME,
     TURNED_AWAY,
     TURNED_AWAY_BUSY,
     UP_DELAY,
@@ -74,6 +80,7 @@ from simfabric.kernels.state import (
 )
 from simfabric.kernels.subscriptions import append_row, find_slot, rows_needed
 from simfabric.kernels.tickets import ticket_of
+from simfabric.kernels.transients import fan_out_transient
 
 
 def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> int:
@@ -136,7 +143,7 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         if len(tally.trail) > 0 and tally.trailed[0] + 64 * book.slots[slot, SIZE] > len(tally.trail):  # With what joins on.
             outs.sent[3] = 2
             return False
-        told_of = book.slots[slot, SIZE] if nodes.settings[SESSIONS] == 1 else 0
+        told_of = book.slots[slot, SIZE] if nodes.settings[SESSIONS] == 1 or nodes.settings[OVERFLOW_GRACE] >= 0 else 0
         return bool(outs.sent[2] + book.slots[slot, SIZE] <= len(outs.ask) and outs.sent[1] + told_of <= len(outs.down))
     if kind == 7:
         subscriptions = crowd.start[item + 1] - crowd.start[item]
@@ -188,7 +195,10 @@ def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: 
     nodes.state[gateway, WRITTEN] += subscribers
     nodes.state[gateway, SENT_BYTES] += subscribers * log.rows[row, BYTES]
     late = 1 if log.rows[row, PUBLISHED_AT] >= nodes.settings[WARMUP] else 0
-    fan_out(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+    if log.rows[row, LANE] == TRANSIENT:
+        fan_out_transient(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+    else:
+        fan_out(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
 
 
 def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
@@ -198,7 +208,7 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
     if nodes.state[gateway, ALIVE] == 0 or life != gateway * LIFE + nodes.state[gateway, INCARNATION]:
         log.rows[row, FATE] = LOST_AT_GATEWAY
         tally.counters[LOST_PUBLICATIONS] += 1
-        tally.counters[LOST_OBLIGATIONS] += crowd.members[channel]
+        tally.counters[LOST_OBLIGATIONS] += log.rows[row, OWED]
         return
     core = core_of(gateway, log.rows[row, PUBLISHER], nodes, crowd)
     begins = begin(core, at, nodes)
@@ -213,6 +223,10 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
     outs.up[n, 2] = channel % nodes.settings[UP_ROWS] if nodes.settings[UP_ROWS] > 0 else gateway
     outs.up[n, 3] = message
     outs.up[n, 4] = life
+    if log.rows[row, LANE] == TRANSIENT:  # It passes the storage by.
+        outs.up[n, 0] = now + nodes.settings[TRANSIENT_DELAY]
+        outs.up[n, 1] = nodes.settings[TRANSIENT_NAME] | message
+        outs.up[n, 2] = gateway
     finish(gateway, core, begins, now, nodes, tally)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from simfabric.chance import draw, word
 from simfabric.kernels.state import (
     APPENDED_AT,
+    BREAKS_AT,
     CHANNEL,
     CLOSED_SHIFT,
     CURSOR,
@@ -165,12 +166,13 @@ def answer(
         else:
             c = frames[f, 4] // WIDE
             i = subscription_of(seat, c, crowd)
-            if closed_before(i, crowd):
+            asked_at = at - hop - crowd.link[seat, DELAY]
+            if closed_before(i, crowd) or asked_at >= crowd.link[seat, BREAKS_AT]:  # Or its gateway had closed the connection before it asked.
                 counters[3] += 1
                 counters[4] = (counters[4] + at) & 4611686018427387903
                 continue
             upto = top_at(c, at, log)
-            sent = upto - gap_from(i, seat, frames[f, 4] & LOW, at - hop - crowd.link[seat, DELAY], life_of(item // WIDE), book, crowd)
+            sent = upto - gap_from(i, seat, frames[f, 4] & LOW, asked_at, life_of(item // WIDE), book, crowd)
             work += draw(request, word(keys[0], crowd.client[seat], at + c))
             counters[1] += 1
             answer_kind = 11

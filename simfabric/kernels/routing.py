@@ -17,6 +17,7 @@ from simfabric.kernels.state import (
     INCARNATION_OF,
     LIVE,
     PUBLISHED_AT,
+    RECEIVED_AT,
     ROUTED_AT,
     SAVED_AT,
     SERVED,
@@ -106,5 +107,5 @@ def route(
         tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
         tally.counters[WORK] += spent
         if log.rows[row, PUBLISHED_AT] >= warmup:
-            tally.stages[STAGE_FANOUT, bin_of(done - max(log.rows[row, VISIBLE_AT], log.rows[row, SAVED_AT]))] += 1
+            tally.stages[STAGE_FANOUT, bin_of(done - max(log.rows[row, VISIBLE_AT], max(log.rows[row, SAVED_AT], log.rows[row, RECEIVED_AT])))] += 1
     return count

@@ -22,6 +22,7 @@ class Crowd(NamedTuple):
     turn: Any  # int8[seats]: which of its connections the seat has with a gateway; see kernels/tickets.py. Gateways' truth.
     belief: Any  # int32[seats]: the ticket of the connection that the client believes to have, -1 = none.
     broke_at: Any  # int64[seats]: when the client lost its connection [ns], or when it first dialled.
+    refusing: Any  # int64[seats, 2]: since when a buffer refuses messages, and its link's time then [ns]; one row if that closes no connection.
     state: Any  # int8[seats]: state of the protocol's table.
     flags: Any  # int8[seats]: what else a client remembers, in bits; see kernels/lifecycle.py.
     ready_at: Any  # int64[seats]: when the connection became ready [ns].
@@ -71,15 +72,19 @@ class Book(NamedTuple):
 
 
 # Columns of a message and its fates: see kernels/log.py.
-PUBLISHED_AT, CHANNEL, PUBLISHER, BYTES, SEQUENCE, PREVIOUS, RECEIVED_AT, SAVED_AT, APPENDED_AT, VISIBLE_AT, ROUTED_AT, FATE = range(12)
-MESSAGE_COLUMNS = 12
-UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE = range(5)
+# OWED: the subscribers that must get it, connected or not; none for a transient message. SOURCE: which source of the traffic made it.
+(
+    PUBLISHED_AT, CHANNEL, PUBLISHER, BYTES, SEQUENCE, PREVIOUS, RECEIVED_AT, SAVED_AT, APPENDED_AT, VISIBLE_AT, ROUTED_AT, FATE, LANE, SOURCE, OWED,
+) = range(15)  # fmt: skip
+MESSAGE_COLUMNS = 15
+UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON = range(6)  # PASSED_ON: a transient message that the bus has handed out.
+CONTROL, DURABLE, TRANSIENT = range(3)  # Lanes, the first goes first. What is transient has no sequence, is not in the log, and is never sent again.
 
 
 class Log(NamedTuple):
     """Messages, one row each, and the log of every channel as a chain through them."""
 
-    rows: Any  # int64[messages, 12]
+    rows: Any  # int64[messages, MESSAGE_COLUMNS]
     base: Any  # int64[1]: the message of row 0.
     head_message: Any  # int64[channels]: the last message of each channel, -1 = none.
     head_sequence: Any  # int64[channels]: its sequence, 0 = none.
@@ -91,7 +96,8 @@ NODE_COLUMNS = 9
 # Settings of the gateways.
 CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT = range(13)
 REPLAY_MAX, API_DELAY, FETCH_FIRST, FETCH_CAP, ADVICE, ACCEPT_TIMEOUT, CONNECT_TIMEOUT, SESSIONS = range(13, 21)
-NODE_SETTINGS = 24
+TRANSIENT_DELAY, TRANSIENT_NAME, SOFT_BUFFER, OVERFLOW_GRACE = range(21, 25)
+NODE_SETTINGS = 32
 FETCH_FACTOR, FETCH_JITTER = 0, 1
 FETCHES = 3  # Column of `crowd.drawn`; see kernels/lifecycle.py for the others.
 KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH, KEY_FETCH_RETRY = range(7)
@@ -130,21 +136,21 @@ class Outs(NamedTuple):
 (
     LIVE, DUPLICATE, HELD, GAPPED, CUT, OVERFLOWN, EXPECTED, STALE, WASTED, LOST_PUBLICATIONS, LOST_OBLIGATIONS, REPLAYED_COUNT,
     ACCEPTED, TURNED_AWAY, RECOVERED, SERVED, SERVED_AT, WORK, FILLS, DELAY_SUM, EXPIRED,
-    RESET_COUNT, RESET_OBLIGATIONS, TURNED_AWAY_BUSY, TO_GHOSTS,
-) = range(25)  # fmt: skip
-COUNTERS = 32
+    RESET_COUNT, RESET_OBLIGATIONS, TURNED_AWAY_BUSY, TO_GHOSTS, TRANSIENT_LIVE, TRANSIENT_DROPPED, CLOSED_SLOW,
+) = range(28)  # fmt: skip
+COUNTERS = 48
 # Histograms of stages.
-STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT = range(9)
-STAGE_NAMES = ("gateway_in", "gateway_wait", "catch_up", "recovery", "connect", "ack", "storage", "bus", "fanout")
-STAGES = 9
+STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT, STAGE_TRANSIENT = range(10)
+STAGE_NAMES = ("gateway_in", "gateway_wait", "catch_up", "recovery", "connect", "ack", "storage", "bus", "fanout", "transient")
+STAGES = 10
 
 
 class Tally(NamedTuple):
     """What one worker counted; tallies add up."""
 
-    counters: Any  # int64[32]
+    counters: Any  # int64[COUNTERS]
     delays: Any  # int64[2 * regions, BINS]: delivery delays of messages published before and after the warm-up, per region.
-    stages: Any  # int64[9, BINS]
+    stages: Any  # int64[STAGES, BINS]
     digest: Any  # uint64[1]: sum of the hashes of all deliveries.
     trail: Any  # int64[.., 3]: message, seat and arrival of every delivery, when a history is asked for; else int64[0, 3].
     trailed: Any  # int64[1]: deliveries on the trail.

@@ -18,6 +18,7 @@ from simfabric.kernels.state import (
     LOST_AFTER_SAVE,
     LOST_OBLIGATIONS,
     LOST_PUBLICATIONS,
+    OWED,
     PUBLISHED_AT,
     PUBLISHER,
     SAVED_AT,
@@ -77,7 +78,7 @@ def persist(
             if logs == 0:
                 log.rows[row, FATE] = LOST_AFTER_SAVE
                 tally.counters[LOST_PUBLICATIONS] += 1
-                tally.counters[LOST_OBLIGATIONS] += crowd.members[log.rows[row, CHANNEL]]
+                tally.counters[LOST_OBLIGATIONS] += log.rows[row, OWED]
             continue
         if log.rows[row, PUBLISHED_AT] >= warmup:
             publisher = log.rows[row, PUBLISHER]

@@ -31,6 +31,7 @@ AWAY_SUBSCRIPTION = ("resume_cursor", "resume_upto", "held_first", "held_run")  
 CHANNEL = ("members", "channel_first", "channel_more", "head_message", "head_sequence")
 SLOT, ROW, LATE, MESSAGE = ("slots",), ("rows",), ("late",), ("rows",)
 INDEX = ("index",)  # Two to four places for each late slot.
+REFUSING = ("refusing",)  # Of every client, where a full buffer closes connections.
 FIXED = ("pool", "base")
 
 LAYING_OUT = 4  # Bytes of a subscription while subscriptions are sorted by channel.
@@ -94,6 +95,7 @@ def parts_of(
         Part("the program", 1, PROGRAM + NUMBA * compiled),
         Part("clients", clients, each_client),
         Part("subscriptions", subscriptions, each_subscription),
+        Part("buffers that refuse", clients * (topology.gateways.overflow == "disconnect"), row_bytes(crowd, REFUSING)),
         Part("sorting and seating", 1, max(subscriptions * LAYING_OUT, clients * SEATING)),
         Part("channels", len(members.given) + members.channels, each_channel),
         Part("messages in the log", min(1.0, topology.bus.retention / topology.run.duration) * messages, row_bytes(log, MESSAGE)),

@@ -13,7 +13,6 @@ from simfabric.fabric import Fabric
 from simfabric.kernels import subscriptions
 from simfabric.kernels.frames import DELIVER, KIND_SHIFT, PUBLICATION, PUBLISH
 from simfabric.kernels.state import (
-    CHANNEL,
     CUT,
     DUPLICATE,
     EXPECTED,
@@ -26,6 +25,7 @@ from simfabric.kernels.state import (
     LOST_OBLIGATIONS,
     OPEN,
     OVERFLOWN,
+    OWED,
     POOL_NEXT,
     PUBLISHED_AT,
     PUBLISHER,
@@ -34,6 +34,8 @@ from simfabric.kernels.state import (
     SERVED,
     SERVED_AT,
     TO_GHOSTS,
+    TRANSIENT_DROPPED,
+    TRANSIENT_LIVE,
     UNSENT,
     WORK,
     Tally,
@@ -42,7 +44,10 @@ from simfabric.kernels.tallying import merged
 from simfabric.recorder import Busy, Checkpoint, Queue
 from simfabric.world import Array
 
-OUTCOMES = {"live": LIVE, "duplicate": DUPLICATE, "held": HELD, "gap": GAPPED, "cut_off": CUT, "overflown": OVERFLOWN, "half_open": TO_GHOSTS}
+OUTCOMES = {
+    "live": LIVE, "duplicate": DUPLICATE, "held": HELD, "gap": GAPPED, "cut_off": CUT, "overflown": OVERFLOWN, "half_open": TO_GHOSTS,
+    "transient": TRANSIENT_LIVE, "transient_dropped": TRANSIENT_DROPPED,
+}  # fmt: skip
 
 
 def tallies(fabric: Fabric) -> dict[str, Tally]:
@@ -72,10 +77,10 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
     return Checkpoint(
         at=now,
         published=columns.published + len(real),
-        owed=columns.owed + int(members[real[:, CHANNEL]].sum()),
+        owed=columns.owed + int(real[:, OWED].sum()),
         counted_published=int(clients[0]) + len(backend) + retired_backend[0],
-        counted_owed=int(clients[7]) + int(members[backend[:, CHANNEL]].sum()) + retired_backend[1],
-        upstream=int(members[columns.log.rows[waiting_messages(fabric, now) - columns.log.base[0], CHANNEL]].sum()),
+        counted_owed=int(clients[7]) + int(backend[:, OWED].sum()) + retired_backend[1],
+        upstream=int(columns.log.rows[waiting_messages(fabric, now) - columns.log.base[0], OWED].sum()),
         logged=int((members * columns.log.head_sequence).sum()),
         dropped=dropped(fabric, counted),
         subscriptions=int(members.sum()),

@@ -34,7 +34,7 @@ QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
 API_COUNTS = ("requests", "refused", "failed", "late")
 MESSAGE_NAMES = (
     "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at",
-    "routed_at", "fate",
+    "routed_at", "fate", "lane", "source", "owed",
 )  # fmt: skip
 
 

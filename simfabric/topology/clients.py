@@ -78,6 +78,14 @@ class Churn(Section):
             yield Refusal("who closes the page has a time away, and nobody else", cure, ("ends" if self.away is None else "away",), self.ends)
 
 
+class Link(Section):
+    """Clients with another downlink than the rest, such as phones at the edge of a cell."""
+
+    name: str = required(Text(100), "Name of this part of the clients; unique.")
+    share: float = required(Quantity(SHARE, "0", "1"), "Share of all clients, drawn one by one; what the shares leave has clients.bandwidth.")
+    bandwidth: int = required(Quantity(BANDWIDTH, "1bit/s", "1000Gbit/s"), "Their downlink; 1bit/s is a client that reads next to nothing.")
+
+
 class Clients(Section):
     """The devices and their users: how many, how far away, how they connect."""
 
@@ -95,6 +103,7 @@ class Clients(Section):
     )
     delay_floor: int = leaf(Quantity(DURATION, "1us", "10s"), "1ms", "Least one-way delay between a client and the edge; shorter draws are raised to it.")
     bandwidth: int = leaf(Quantity(BANDWIDTH, "0", "1000Gbit/s"), "20Mbit/s", "Downlink of each client; unlimited takes no time to transmit.")
+    links: tuple[Link, ...] = items(Link, 20, "Clients with another downlink: slow consumers.")
     gap_wait: int = leaf(Quantity(DURATION, "0", "1min"), "300ms", "How long a client that sees a gap waits for it to close by itself before it asks the log.")
     replay_max: int = leaf(
         Quantity(COUNT, "0", "1G"),
@@ -135,6 +144,10 @@ class Clients(Section):
         going = sum(part.share for part in self.churn)
         if going > 1.0 + 1e-9:
             yield Refusal("the shares of churn must sum to at most 100%", f"lower a share: now they sum to {write_share(round(going, 9))}", ("churn",))
+        linked = sum(part.share for part in self.links)
+        if linked > 1.0 + 1e-9:
+            yield Refusal("the shares of links must sum to at most 100%", f"lower a share: now they sum to {write_share(round(linked, 9))}", ("links",))
+        yield from repeated([part.name for part in self.links], "links", "part of the clients")
         yield from repeated([part.name for part in self.churn], "churn", "part of the clients")
         yield from repeated([region.name for region in self.regions], "regions", "region")
 

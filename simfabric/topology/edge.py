@@ -98,6 +98,16 @@ class Gateways(Section):
         "A dial that would wait longer for its core is refused at once (1013), with the advice of the balancer's refusals; not given: none is.",
     )
     buffer: int = leaf(Quantity(SIZE, "1KB", "1GB"), "1MB", "Outbound buffer of each socket; what a slow consumer has waiting beyond it overflows.")
+    transients_upto: float = leaf(
+        Quantity(SHARE, "0", "1"), "50%", "Share of that buffer up to which transient messages are written; when it is fuller they are dropped."
+    )
+    overflow: Literal["resync", "disconnect"] = leaf(
+        Choice(("resync", "disconnect")),
+        "resync",
+        "What a full buffer does: resync: the message is not written, and the client asks the log for it; disconnect: so too, and a connection "
+        "that refuses messages for longer than overflow_grace is closed.",
+    )
+    overflow_grace: int = leaf(Quantity(DURATION, "0", "1h"), "5s", "How long a buffer may refuse messages before its connection is closed.")
     drain: Drain = section(Drain, "What a gateway advises to its clients when it closes by plan.")
     pauses: Pauses | None = section(Pauses, "Stop-the-world pauses of each gateway; not given: none.", optional=True)
 

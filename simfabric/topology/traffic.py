@@ -14,6 +14,7 @@ from simfabric.topology.kinds import DURATION, NUMERIC, RATE, SIZE, Choice, File
 from simfabric.topology.section import Section, leaf, required, section
 from simfabric.units import write_duration
 
+LANES = ("control", "durable", "transient")  # The first goes first.
 TO_WORDS = ("subscribed", "popularity", "uniform")
 DEFAULT_TO: Mapping[str, str] = MappingProxyType({"users": "subscribed", "channels": "popularity", "producers": "popularity", "trace": "popularity"})
 DEFAULT_PER: Mapping[str, str] = MappingProxyType({"users": "user", "channels": "channel", "producers": "all", "trace": "all"})
@@ -65,6 +66,11 @@ class Source(Section):
         "subscribed",
         "Channel of a publication: subscribed (one that the publisher reads; users only, their default), popularity (default of the others), uniform, "
         "or the name of a given channel.",
+    )
+    lane: Literal["control", "durable", "transient"] = leaf(
+        Choice(LANES),
+        "durable",
+        "control, durable: kept in the log, nobody may lack one; transient (typing, presence): once to whoever is there, never stored, first to be dropped.",
     )
     size: Law = leaf(LawOf(SIZE, "1B", "16MiB"), "512B", "Size of a message's content.")
     bursts: Bursts | None = section(Bursts, "Times when the rate is a multiple of the usual one; not given: none.", optional=True)

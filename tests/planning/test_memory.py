@@ -25,7 +25,7 @@ def topology_of(*sets: str) -> Topology:
 
 
 def test_every_column_is_counted() -> None:
-    crowd = {*memory.CLIENT, *memory.AWAY_CLIENT, *memory.SUBSCRIPTION, *memory.AWAY_SUBSCRIPTION, *memory.CHANNEL} & set(Crowd._fields)
+    crowd = {*memory.CLIENT, *memory.AWAY_CLIENT, *memory.SUBSCRIPTION, *memory.AWAY_SUBSCRIPTION, *memory.CHANNEL, *memory.REFUSING} & set(Crowd._fields)
     assert crowd == set(Crowd._fields)
     assert {*memory.SLOT, *memory.ROW, *memory.LATE, *memory.INDEX, *memory.CHANNEL, *memory.FIXED} & set(Book._fields) == set(Book._fields)
     assert {*memory.MESSAGE, *memory.CHANNEL, *memory.FIXED} & set(Log._fields) == set(Log._fields)
@@ -48,7 +48,7 @@ def test_the_messages_of_the_run_are_counted_as_long_as_the_log_keeps_them() -> 
         return next(part.size for part in plan(topology_of("run.duration=2h", *sets)).parts if part.what == "messages in the log")
 
     assert size("bus.retention=2h") == pytest.approx(2 * size("bus.retention=1h"))
-    assert size("bus.retention=2h") == pytest.approx(7200 * 500 * 96)  # 5 000 clients, six a minute each.
+    assert size("bus.retention=2h") == pytest.approx(7200 * 500 * 120)  # 5 000 clients, six a minute each.
 
 
 @pytest.mark.parametrize("change", ["clients.start=1s", "faults=[{at: 1s}]"])

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simfabric.kernels.clients import DIALS, GIVEN_UP, OFFLINES, REFUSALS
-from simfabric.kernels.state import FILLS, GAPPED, HELD, OVERFLOWN, REPLAYED_COUNT
+from simfabric.kernels.state import CLOSED_SLOW, FILLS, GAPPED, HELD, OVERFLOWN, REPLAYED_COUNT, TRANSIENT_DROPPED, TRANSIENT_LIVE
 from tests.helpers import topology_of
 from tests.sessions.comparing import differing, ran, shown
 
@@ -20,6 +20,7 @@ balancer: {servers: 1, handshake: exponential(100ms), queue_timeout: 500ms, heal
 apis: {token: {servers: 2, work: exponential(20ms), queue_timeout: 300ms}}
 faults: [{at: 10s, down: 5s, target: {gateway: all}}, {at: 70s, kind: restart_node, down: 3s, target: {gateway: 1}}]
 """
+SLOW_LINKS = {"clients.bandwidth": "40kbit/s", "gateways.buffer": "6KB", "gateways.transients_upto": "20%"}
 CASES = {
     "a storm, and a planned restart": {},
     "everybody dials at the start": {"clients.start": "20s"},
@@ -30,6 +31,14 @@ CASES = {
     "slow links that overflow": {"clients.bandwidth": "40kbit/s", "gateways.buffer": "6KB", "traffic[0].size": "2KB", "traffic[0].rate": "10/min"},
     "gaps asked for at once": {
         "clients.bandwidth": "40kbit/s", "gateways.buffer": "6KB", "traffic[0].size": "2KB", "traffic[0].rate": "10/min", "clients.gap_wait": "0s",
+    },
+    "typing beside messages": {"traffic": "[{name: chat, rate: 8/min}, {name: typing, rate: 20/min, lane: transient, size: 2KB}]", **SLOW_LINKS},
+    "typing straight to the routers": {
+        "traffic": "[{name: chat, rate: 8/min}, {name: typing, rate: 20/min, lane: transient}]", "fanout.pattern": "direct",
+    },
+    "slow consumers that are cut off": {
+        "clients.links": "[{name: cell, share: 40%, bandwidth: 8kbit/s}]", "gateways.buffer": "6KB", "gateways.overflow": "disconnect",
+        "gateways.overflow_grace": "1s", "traffic[0].size": "2KB", "traffic[0].rate": "10/min",
     },
     "broadcast": {"fanout.pattern": "broadcast"},
     "direct": {"fanout.pattern": "direct", "traffic[0].rate": "20/min"},  # Often enough that messages of a channel change places.
@@ -73,6 +82,10 @@ def test_sessions_leave_the_same_facts_as_columns(case):
     assert clients[DIALS] >= 60 and (counters[REPLAYED_COUNT] > 100 or case in FEW), "void"
     if "overflow" in case or "gaps" in case:
         assert min(counters[[OVERFLOWN, GAPPED, FILLS, HELD]]) > 50, "void"
+    if "typing" in case:
+        assert counters[TRANSIENT_LIVE] > 1000 and (counters[TRANSIENT_DROPPED] > 50 or "routers" in case), "void"
+    if case == "slow consumers that are cut off":
+        assert counters[CLOSED_SLOW] > 10, "void"
     if case in ("refusals with advice", "an early banner", "a token API that refuses"):
         assert clients[REFUSALS] > 20, "void"
     assert (clients[OFFLINES] > 0) == (case in BANNERS) and (clients[GIVEN_UP] > 0) == (case == "a mixed fleet")

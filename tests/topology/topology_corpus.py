@@ -30,6 +30,7 @@ clients:
   start: 20s
   reconnect: {first: 500ms, factor: 1.5, cap: 20s, jitter: 10%}
   notice: 1s
+  links: [{name: cell, share: 10%, bandwidth: 256kbit/s}]
   churn: [{name: office, share: 30%, stays: exponential(10min), ends: close, away: exponential(5min)}]
   replay_max: 500
   fetch_timeout: 5s

@@ -1,0 +1,39 @@
+"""Slow consumers: what a full outbound buffer does to its connection.
+
+A message that finds the buffer full is not written, and its client asks the log for it (the channel is dirty). A connection that refuses for
+longer than the grace is closed; what had been written before reaches its client first, then the end. Source: the protocol's `slow_consumer`.
+"""
+
+from __future__ import annotations
+
+from simfabric.kernels.catching_up import tell
+from simfabric.kernels.state import BREAKS_AT, CLOSED_SLOW, DELAY, OVERFLOW_GRACE, WIDE, Crowd, Nodes, Outs, Tally
+from simfabric.kernels.tickets import ticket_of
+
+SWEEP = 10_000_000  # So long after it was closed, a connection leaves the gateway's book [ns].
+SLOW = 4  # Row of a NOTICE: closed with 4508.
+SINCE, LINK_WAS = 0, 1  # Columns of `crowd.refusing`.
+
+
+def refuse(seat: int, gateway: int, now: int, wired: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
+    """The buffer of this connection refuses a durable message; `wired` is when its link will have sent all that was written.
+
+    That moves with every message that is written: as long as it does not, the buffer has refused.
+    """
+    if crowd.refusing[seat, LINK_WAS] != wired:
+        crowd.refusing[seat, SINCE] = now
+        crowd.refusing[seat, LINK_WAS] = wired
+    ends = max(wired, now + SWEEP) + crowd.link[seat, DELAY] + 1
+    if now - crowd.refusing[seat, SINCE] <= nodes.settings[OVERFLOW_GRACE] or ends >= crowd.link[seat, BREAKS_AT]:
+        return
+    crowd.link[seat, BREAKS_AT] = ends
+    tally.counters[CLOSED_SLOW] += 1
+    ticket = ticket_of(gateway, seat, nodes, crowd)
+    tell(ends, (2 << 56) | seat, SLOW, seat, ticket, outs)
+    n = outs.sent[2]
+    outs.sent[2] = n + 1
+    outs.ask[n, 0] = now + SWEEP
+    outs.ask[n, 1] = (24 << 56) | seat
+    outs.ask[n, 2] = gateway
+    outs.ask[n, 3] = ticket * WIDE + seat
+    outs.ask[n, 4] = ticket
