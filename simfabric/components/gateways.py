@@ -22,8 +22,9 @@ import numpy as np
 from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.queues import LaneQueue
 from simfabric.kernels import gateways as kernels
-from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, PUBLISH, SNAPSHOT
+from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, PUBLISH, ROW, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -178,15 +179,21 @@ class Gateways(Component):
         self.ask: Component
         self.snapshot: Component
         self._serve = world.kernel(kernels.serve)
+        self._serve_by_lane = world.kernel(kernels.serve_by_lane)
+        self.queue = LaneQueue(world, config.count) if world.topology.lanes.policy != "fifo" else None
+        self._end = 0
         self._threads = ThreadPoolExecutor(len(self.workers)) if len(self.workers) > 1 else None
 
     def advance(self, end: int) -> None:
         """Serve what is due, gateway by gateway; several workers share the gateways out when that repays."""
         frames, count = self.inbox.take(end)
+        if self.queue is not None:
+            frames, count = self.queue.join(frames, count)
         if count == 0:
             return
+        self._end = end
         if self._threads and count >= WORTH_A_THREAD and self._only_traffic(frames, count):
-            cuts = self._cuts(count)
+            cuts = self._cuts(frames, count)
             list(self._threads.map(lambda job: self._part(*job), [(w, frames, a, b) for w, a, b in zip(self.workers, cuts, cuts[1:])]))
         else:
             self._part(self.workers[0], frames, 0, count)
@@ -195,6 +202,18 @@ class Gateways(Component):
             self.down.inbox.put(worker.down.frames, int(worker.sent[1]))
             self._ask(worker.ask.frames[: worker.sent[2]])
             worker.sent[:] = 0
+        if self.queue is not None:
+            self.queue.keep(frames, count)
+
+    @property
+    def waiting(self) -> Array | None:
+        """Deliveries that have arrived and wait for their turn."""
+        return self.queue.waiting if self.queue else None
+
+    def earliest(self) -> int:
+        """The next arrival, or the next turn of what waits."""
+        due = self.inbox.earliest()
+        return min(due, self.queue.earliest(self.nodes.free_at, self.world.topology.gateways.cores)) if self.queue else due
 
     def keep_trail(self) -> None:
         """From now on, note every delivery; for small runs."""
@@ -265,7 +284,11 @@ class Gateways(Component):
         columns = self.columns
         while first < last:
             outs = Outs(worker.up.frames, worker.down.frames, worker.ask.frames, worker.sent)
-            first = self._serve(frames, first, last, self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally)
+            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally)
+            if self.queue is not None:
+                first = self._serve_by_lane(frames, first, last, self._end, self.queue.done, self.queue.lanes, *others)
+            else:
+                first = self._serve(frames, first, last, *others)
             if first < last:
                 if worker.sent[3] == 1:
                     columns.grow_book()
@@ -280,8 +303,8 @@ class Gateways(Component):
         kind = frames[:count, 1] >> KIND_SHIFT
         return bool(((kind == PUBLISH) | (kind == DELIVER)).all())
 
-    def _cuts(self, count: int) -> list[int]:
+    def _cuts(self, frames: Array, count: int) -> list[int]:
         """Where to cut the frames so that workers get about as many, and no gateway is shared."""
-        starts = self.inbox.starts
+        rows = frames[:count, ROW]
         wanted = [count * w // len(self.workers) for w in range(1, len(self.workers))]
-        return [0, *(int(starts[np.searchsorted(starts, want)]) for want in wanted), count]
+        return [0, *(int(np.searchsorted(rows, rows[want])) for want in wanted), count]

@@ -21,11 +21,12 @@ import numpy as np
 from simfabric.chance import below
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.queues import LaneQueue
 from simfabric.kernels import routing as kernels
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.tallying import new_tally
-from simfabric.world import World
+from simfabric.world import Array, World
 
 
 class Routers(Component):
@@ -35,9 +36,10 @@ class Routers(Component):
 
     def __init__(self, world: World, columns: Columns, lives: int) -> None:
         topology = world.topology
-        super().__init__(world)
-        self.columns = columns
         count = topology.gateways.count if topology.fanout.pattern == "direct" else topology.fanout.routers
+        self.queue = LaneQueue(world, count) if topology.lanes.policy != "fifo" else None
+        super().__init__(world, rows=count if self.queue else 0)
+        self.columns = columns
         self.free_at = np.zeros(count, np.int64)
         self.busy = np.zeros(count, np.int64)
         caches = count if topology.fanout.pattern == "direct" else 1
@@ -48,26 +50,44 @@ class Routers(Component):
         self._work, self._per_target = world.table(topology.fanout.work), world.table(topology.fanout.work_per_target)
         self._keys = np.array([world.key("routers/message"), world.key("routers/target")], np.int64)
         self._route = world.kernel(kernels.route)
+        self._route_by_lane = world.kernel(kernels.route_by_lane)
         self._out = Outbox(4096)
         self._sent = np.zeros(1, np.int64)
 
     def advance(self, end: int) -> None:
-        """Route what is due."""
+        """Route what is due, and with lanes what has its turn."""
         frames, count = self.inbox.take(end)
+        if self.queue is not None:
+            frames, count = self.queue.join(frames, count)
         first = 0
         topology = self.world.topology
         while first < count:
             self._sent[0] = 0
             columns = self.columns
-            done = self._route(
-                frames, first, count, self.free_at, self.busy, self.refreshed_at, topology.routing.cache, topology.routing.store_delay, self._work,
-                self._per_target, self._keys, topology.run.warmup, topology.network.hop, self.evicted_at, columns.book, columns.log, self._out.frames,
-                self._sent, self.tally,
+            others = (
+                self.free_at, self.busy, self.refreshed_at, topology.routing.cache, topology.routing.store_delay, self._work, self._per_target, self._keys,
+                topology.run.warmup, topology.network.hop, self.evicted_at, columns.book, columns.log, self._out.frames, self._sent, self.tally,
             )  # fmt: skip
-            self.gateways.inbox.put(self._out.frames, int(self._sent[0]))
-            if done == first:
+            if self.queue is not None:
+                done = self._route_by_lane(frames, first, count, end, self.queue.done, self.queue.lanes, *others)
+            else:
+                done = self._route(frames, first, count, *others)
+            if self._sent[0] == 0 and done < count:
                 self._out.reserve(2 * len(self._out.frames))
+            self.gateways.inbox.put(self._out.frames, int(self._sent[0]))
             first = done
+        if self.queue is not None:
+            self.queue.keep(frames, count)
+
+    @property
+    def waiting(self) -> Array | None:
+        """Frames that have arrived and wait for their turn."""
+        return self.queue.waiting if self.queue else None
+
+    def earliest(self) -> int:
+        """The next arrival, or the next turn of what waits."""
+        due = self.inbox.earliest()
+        return min(due, self.queue.earliest(self.free_at, 1)) if self.queue else due
 
     def evicting(self, gateway: int, life: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: the leases end a TTL after the last heartbeat before it."""

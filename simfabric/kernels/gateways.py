@@ -10,7 +10,9 @@ from simfabric.kernels.catching_up import caught_up, filled, forget_held, give_u
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
 from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
+from simfabric.kernels.servers import free_first
 from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -90,40 +92,90 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
         if f == warmed and nodes.settings[AHEAD] > 0:
             warmed = min(f + nodes.settings[AHEAD], count)
             outs.sent[4] = warm(frames, f, warmed, book, crowd)  # Kept, so that no compiler leaves it out.
-        at = frames[f, 0]
-        kind = frames[f, 1] >> 56
-        gateway = frames[f, 2]
-        if not has_room(kind, frames[f, 3], frames[f, 4], gateway, nodes, book, crowd, log, outs, tally):
+        if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally):
             return f
-        tally.counters[SERVED] += 1
-        tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
-        if kind == 14:
-            deliver(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
-        elif kind == 13:
-            publish(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally)
-        elif kind == 4:
-            shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
-        elif kind == 7:
-            subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
-        elif kind == 28:
-            if nodes.state[gateway, ALIVE] == 1:
-                drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
-        elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == ticket_of(gateway, frames[f, 3] & LOW, nodes, crowd):
-            if kind == 18:
-                told(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
-            elif kind == 9:
-                caught_up(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
-            elif kind == 11:
-                filled(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
-            elif kind == 23:
-                reset(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
-            elif kind == 24:
-                leave(gateway, frames[f, 3], nodes, book, crowd)
-            elif kind == 27:
-                become_ghost(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs)
-            else:
-                not_reset(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs)
     return count
+
+
+def serve_by_lane(
+    frames: Any, first: int, count: int, end: int, done: Any, lanes: Lanes, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
+) -> int:  # fmt: skip
+    """The same with a delivery queue in front of each gateway's cores: whenever a core is free before `end`, the message whose turn it is goes.
+
+    Frames that are no deliveries are served as they come. done[f] = 1 for what has been served. Returns the first frame of the gateway that needs
+    more room, or `count`.
+    """
+    while first < count:
+        gateway = frames[first, 2]
+        last = first
+        while last < count and frames[last, 2] == gateway:
+            last += 1
+        first_core = gateway * nodes.settings[CORES]
+        a = b = c = other = first
+        lane = 0
+        while True:
+            a, b, c = head(frames, a, last, 0, 14, done, log), head(frames, b, last, 1, 14, done, log), head(frames, c, last, 2, 14, done, log)
+            while other < last and (done[other] != 0 or frames[other, 1] >> 56 == 14):
+                other += 1
+            core = free_first(nodes.free_at, first_core, nodes.settings[CORES])
+            now = max(nodes.free_at[core], soonest(frames, a, b, c, last))
+            if other < last and frames[other, 0] <= now:
+                f = other
+            elif now >= end:
+                break
+            else:
+                lane = chosen(frames, a, b, c, last, gateway, now, lanes)
+                f = a if lane == 0 else b if lane == 1 else c
+                if lane == 2 and now - frames[f, 0] > lanes.settings[1]:
+                    shed(frames[f, 0], tally)
+                    done[f] = 1
+                    continue
+            if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally):
+                if f != other:
+                    take_back(gateway, lane, frames, a, b, c, last, now, lanes)
+                return first
+            done[f] = 1
+        first = last
+    return count
+
+
+@inlined
+def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> bool:
+    """Serve one frame; nothing happens if it needs more room than the bundles have."""
+    at = frames[f, 0]
+    kind = frames[f, 1] >> 56
+    gateway = frames[f, 2]
+    if not has_room(kind, frames[f, 3], frames[f, 4], gateway, nodes, book, crowd, log, outs, tally):
+        return False
+    tally.counters[SERVED] += 1
+    tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
+    if kind == 14:
+        deliver(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+    elif kind == 13:
+        publish(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally)
+    elif kind == 4:
+        shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
+    elif kind == 7:
+        subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
+    elif kind == 28:
+        if nodes.state[gateway, ALIVE] == 1:
+            drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
+    elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == ticket_of(gateway, frames[f, 3] & LOW, nodes, crowd):
+        if kind == 18:
+            told(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+        elif kind == 9:
+            caught_up(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
+        elif kind == 11:
+            filled(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+        elif kind == 23:
+            reset(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+        elif kind == 24:
+            leave(gateway, frames[f, 3], nodes, book, crowd)
+        elif kind == 27:
+            become_ghost(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs)
+        else:
+            not_reset(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs)
+    return True
 
 
 @inlined

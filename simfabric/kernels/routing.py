@@ -11,6 +11,7 @@ from typing import Any
 from simfabric.chance import draw, word
 from simfabric.compiling import inlined
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
 from simfabric.kernels.state import (
     CHANNEL,
     GATEWAY,
@@ -50,6 +51,64 @@ def visible(slot: int, view: int, book: Book, evicted_at: Any) -> bool:
     return bool(view < evicted_at[book.slots[slot, GATEWAY], life])
 
 
+@inlined
+def route_frame(
+    frames: Any, f: int, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any, per_target: Any, keys: Any, warmup: int, hop: int,
+    evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
+) -> bool:  # fmt: skip
+    """Route one frame; nothing happens if `out` has no room for its copies."""
+    at = frames[f, 0]
+    router = frames[f, 2]
+    message = frames[f, 3]
+    row = message - log.base[0]
+    channel = log.rows[row, CHANNEL]
+    ready = at
+    cached = router if len(refreshed_at) > 1 else 0  # A channel has one router of a group, but every gateway that sends for itself.
+    view = refreshed_at[cached, channel] - 1
+    stale = view < 0 or at >= view + cache
+    if stale:
+        view = at
+        ready = at + store_delay
+    targets = 0
+    s = next_slot(channel, -1, book)
+    while s >= 0:
+        if visible(s, view, book, evicted_at):
+            targets += 1
+        s = next_slot(channel, s, book)
+    if sent[0] + targets > len(out):
+        return False
+    if stale:
+        refreshed_at[cached, channel] = view + 1
+        tally.counters[LOOKUPS] += 1
+    begins = max(ready, free_at[router])
+    spent = draw(work, word(keys[0], message, 0))
+    n = sent[0]
+    s = next_slot(channel, -1, book)
+    while s >= 0:
+        if visible(s, view, book, evicted_at):
+            spent += draw(per_target, word(keys[1], message, book.slots[s, GATEWAY]))
+            out[n, 0] = begins + spent + hop
+            out[n, 1] = frames[f, 1]
+            out[n, 2] = book.slots[s, GATEWAY]
+            out[n, 3] = message
+            out[n, 4] = s
+            n += 1
+        s = next_slot(channel, s, book)
+    sent[0] = n
+    done = begins + spent
+    free_at[router] = done
+    busy[router] += spent
+    log.rows[row, ROUTED_AT] = done
+    tally.counters[SENT] += targets
+    tally.counters[SERVED] += 1
+    tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
+    tally.counters[WORK] += spent
+    if log.rows[row, PUBLISHED_AT] >= warmup:
+        entered = max(log.rows[row, VISIBLE_AT], max(log.rows[row, SAVED_AT], log.rows[row, RECEIVED_AT]))
+        tally.stages[STAGE_FANOUT, bin_of(done - entered)] += 1
+    return True
+
+
 def route(
     frames: Any, begin: int, count: int, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any, per_target: Any, keys: Any,
     warmup: int, hop: int, evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
@@ -60,52 +119,42 @@ def route(
     waiting messages overlap, and the order of messages stays.
     """
     for f in range(begin, count):
-        at = frames[f, 0]
-        router = frames[f, 2]
-        message = frames[f, 3]
-        row = message - log.base[0]
-        channel = log.rows[row, CHANNEL]
-        ready = at
-        cached = router if len(refreshed_at) > 1 else 0  # A channel has one router of a group, but every gateway that sends for itself.
-        view = refreshed_at[cached, channel] - 1
-        stale = view < 0 or at >= view + cache
-        if stale:
-            view = at
-            ready = at + store_delay
-        targets = 0
-        s = next_slot(channel, -1, book)
-        while s >= 0:
-            if visible(s, view, book, evicted_at):
-                targets += 1
-            s = next_slot(channel, s, book)
-        if sent[0] + targets > len(out):
+        if not route_frame(
+            frames, f, free_at, busy, refreshed_at, cache, store_delay, work, per_target, keys, warmup, hop, evicted_at, book, log, out, sent, tally
+        ):
             return f
-        if stale:
-            refreshed_at[cached, channel] = view + 1
-            tally.counters[LOOKUPS] += 1
-        begins = max(ready, free_at[router])
-        spent = draw(work, word(keys[0], message, 0))
-        n = sent[0]
-        s = next_slot(channel, -1, book)
-        while s >= 0:
-            if visible(s, view, book, evicted_at):
-                spent += draw(per_target, word(keys[1], message, book.slots[s, GATEWAY]))
-                out[n, 0] = begins + spent + hop
-                out[n, 1] = frames[f, 1]
-                out[n, 2] = book.slots[s, GATEWAY]
-                out[n, 3] = message
-                out[n, 4] = s
-                n += 1
-            s = next_slot(channel, s, book)
-        sent[0] = n
-        done = begins + spent
-        free_at[router] = done
-        busy[router] += spent
-        log.rows[row, ROUTED_AT] = done
-        tally.counters[SENT] += targets
-        tally.counters[SERVED] += 1
-        tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
-        tally.counters[WORK] += spent
-        if log.rows[row, PUBLISHED_AT] >= warmup:
-            tally.stages[STAGE_FANOUT, bin_of(done - max(log.rows[row, VISIBLE_AT], max(log.rows[row, SAVED_AT], log.rows[row, RECEIVED_AT])))] += 1
+    return count
+
+
+def route_by_lane(
+    frames: Any, begin: int, count: int, end: int, done: Any, lanes: Lanes, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any,
+    per_target: Any, keys: Any, warmup: int, hop: int, evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
+) -> int:  # fmt: skip
+    """The same by lanes, for frames by row: whenever a router is free before `end`, it takes up the frame whose turn it is. done[f] = 1 when it has.
+
+    Returns the first frame of the row in which `out` became full, or `count`.
+    """
+    first = begin
+    while first < count:
+        row = frames[first, 2]
+        last = first
+        while last < count and frames[last, 2] == row:
+            last += 1
+        a = b = c = first
+        while True:
+            a, b, c = head(frames, a, last, 0, 13, done, log), head(frames, b, last, 1, 13, done, log), head(frames, c, last, 2, 13, done, log)
+            now = max(free_at[row], soonest(frames, a, b, c, last))
+            if now >= end:
+                break
+            lane = chosen(frames, a, b, c, last, row, now, lanes)
+            f = a if lane == 0 else b if lane == 1 else c
+            if lane == 2 and now - frames[f, 0] > lanes.settings[1]:
+                shed(frames[f, 0], tally)
+            elif not route_frame(
+                frames, f, free_at, busy, refreshed_at, cache, store_delay, work, per_target, keys, warmup, hop, evicted_at, book, log, out, sent, tally
+            ):
+                take_back(row, lane, frames, a, b, c, last, now, lanes)
+                return first
+            done[f] = 1
+        first = last
     return count

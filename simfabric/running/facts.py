@@ -132,12 +132,10 @@ def first_waiting(fabric: Fabric) -> int:
     """The first message that any frame or record still speaks of; older ones can be taken out."""
     first = fabric.columns.messages
     for component in fabric.components:
-        frames = component.inbox.waiting()
+        frames = _waiting(component)
         kinds = frames[:, 1] >> KIND_SHIFT
         about = frames[(kinds == PUBLISH) | (kinds == DELIVER) | (kinds == PUBLICATION), 3]
         first = min(first, int(about.min(initial=first)))
-    if fabric.producers is not None:
-        first = min(first, int(fabric.producers.waiting[:, 3].min(initial=first)))
     if fabric.consumers is not None:
         first = min(first, int(fabric.consumers.messages().min(initial=first)))
     return first

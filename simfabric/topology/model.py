@@ -21,6 +21,7 @@ from simfabric.topology.edge import Balancer, Gateways
 from simfabric.topology.fanout import Fanout, Replay, Routing
 from simfabric.topology.faults import Fault, Published, Slo
 from simfabric.topology.kinds import COUNT, Quantity, Text
+from simfabric.topology.lanes import Lanes
 from simfabric.topology.run import Network, Run
 from simfabric.topology.section import Section, as_text, items, leaf, section
 from simfabric.topology.storage import Bus, Storage
@@ -47,6 +48,7 @@ class Topology(Section):
     storage: Storage = section(Storage, "Keeps messages before they go to the bus.")
     bus: Bus = section(Bus, "The replicated log that carries messages.")
     fanout: Fanout = section(Fanout, "How gateways with subscribers get the messages.")
+    lanes: Lanes = section(Lanes, "Which message goes next where several wait.")
     routing: Routing = section(Routing, "The table of which gateways have subscribers of a channel.")
     replay: Replay = section(Replay, "Gives clients what they missed.")
     apis: Apis = section(Apis, "The services that clients call before they dial.")
