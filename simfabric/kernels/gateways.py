@@ -13,6 +13,7 @@ from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
 from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
 from simfabric.kernels.servers import free_first
+from simfabric.kernels.slow import LAST
 from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -319,6 +320,8 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
     tally.counters[ACCEPTED] += 1
     crowd.home[seat] = gateway
     crowd.link[seat, LINK_FREE_AT] = 0
+    if nodes.settings[OVERFLOW_GRACE] >= 0:
+        crowd.refusing[seat, LAST] = -1
     crowd.link[seat, BREAKS_AT] = nodes.state[gateway, DIES_AT]
     outs.down[n, 0] = now + crowd.link[seat, DELAY]
     outs.down[n, 1] = (5 << 56) | seat

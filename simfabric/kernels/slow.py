@@ -7,22 +7,23 @@ longer than the grace is closed; what had been written before reaches its client
 from __future__ import annotations
 
 from simfabric.kernels.catching_up import tell
-from simfabric.kernels.state import BREAKS_AT, CLOSED_SLOW, DELAY, OVERFLOW_GRACE, WIDE, Crowd, Nodes, Outs, Tally
+from simfabric.kernels.state import BREAKS_AT, BUFFER, CLOSED_SLOW, DELAY, OVERFLOW_GRACE, PACE, SOFT_BUFFER, WIDE, Crowd, Nodes, Outs, Tally
 from simfabric.kernels.tickets import ticket_of
 
 SWEEP = 10_000_000  # So long after it was closed, a connection leaves the gateway's book [ns].
 SLOW = 4  # Row of a NOTICE: closed with 4508.
-SINCE, LINK_WAS = 0, 1  # Columns of `crowd.refusing`.
+SINCE, LAST = 0, 1  # Columns of `crowd.refusing`.
 
 
 def refuse(seat: int, gateway: int, now: int, wired: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
     """The buffer of this connection refuses a durable message; `wired` is when its link will have sent all that was written.
 
-    That moves with every message that is written: as long as it does not, the buffer has refused.
+    It has refused without a break as long as one refusal follows another before the buffer can have drained to its soft bound.
     """
-    if crowd.refusing[seat, LINK_WAS] != wired:
+    drained = (nodes.settings[BUFFER] - nodes.settings[SOFT_BUFFER]) * (crowd.link[seat, PACE] >> 16)
+    if crowd.refusing[seat, LAST] < 0 or now - crowd.refusing[seat, LAST] > drained:
         crowd.refusing[seat, SINCE] = now
-        crowd.refusing[seat, LINK_WAS] = wired
+    crowd.refusing[seat, LAST] = now
     ends = max(wired, now + SWEEP) + crowd.link[seat, DELAY] + 1
     if now - crowd.refusing[seat, SINCE] <= nodes.settings[OVERFLOW_GRACE] or ends >= crowd.link[seat, BREAKS_AT]:
         return

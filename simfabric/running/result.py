@@ -18,7 +18,21 @@ from simfabric.analysis.slo import Objective
 from simfabric.components.session_trace import Step
 from simfabric.fabric import Fabric
 from simfabric.kernels.clients import LEFT, SILENCES, UNHEARD
-from simfabric.kernels.state import MESSAGE_COLUMNS, REPLAYED_COUNT, RESET_COUNT, RESET_OBLIGATIONS, STAGE_NAMES, STALE, TO_GHOSTS, TURNED_AWAY_BUSY, WASTED
+from simfabric.kernels.state import (
+    CLOSED_SLOW,
+    MESSAGE_COLUMNS,
+    REPLAYED_COUNT,
+    RESET_COUNT,
+    RESET_OBLIGATIONS,
+    SHED,
+    STAGE_NAMES,
+    STALE,
+    TO_GHOSTS,
+    TRANSIENT_DROPPED,
+    TRANSIENT_LIVE,
+    TURNED_AWAY_BUSY,
+    WASTED,
+)  # fmt: skip
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import TIMELINE, Checkpoint, Recorder
@@ -65,6 +79,8 @@ class Result:
     apis: dict[str, dict[str, int]]  # Of every API: requests, refused (503), failed (500), answered too late.
     turned_away_busy: int  # Dials that a gateway refused because its core was too busy.
     churn: dict[str, int]  # Users who left; links that fell silent, what was sent into the silence, and written into it.
+    transient: dict[str, int]  # Transient messages: deliveries, drops by full buffers, and frames dropped because they waited too long.
+    closed_slow: int  # Connections of slow consumers that gateways closed (4508).
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
@@ -212,17 +228,20 @@ class Result:
             "dropped": dict(end.dropped),
             "in_flight": in_flight(end),
             "offline": end.away_lacks,
-            "tried_in_vain": {k: v for k, v in end.tried.items() if k != "live"} | {"stale_route": self.stale, "wasted": self.wasted},
+            "tried_in_vain": {k: v for k, v in end.tried.items() if k not in ("live", "transient")} | {"stale_route": self.stale, "wasted": self.wasted},
             "delay": delay,
             "stages": {name: {label: self.stage(name, q) for label, q in QUANTILES.items()} for name in STAGE_NAMES},
             "lag_max": int(column["lag"].max()),
             "breaks": int(column["breaks"][-1]),
             "dials": int(column["dials"][-1]),
+            "offline_banners": int(column["offline"][-1]),
             "replays": self.replay,
             "snapshots": self.snapshots,
             "apis": self.apis,
             "turned_away_busy": self.turned_away_busy,
             "churn": self.churn,
+            "transient": self.transient,
+            "closed_slow": self.closed_slow,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -270,6 +289,12 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         apis={api.name: dict(zip(API_COUNTS, api.counters[[0, 3, 4, 5]].tolist())) for api in facts.apis(fabric)},
         turned_away_busy=int(gateways[TURNED_AWAY_BUSY]),
         churn=dict(zip(("left", "silent", "unheard", "half_open"), (*clients[[LEFT, SILENCES, UNHEARD]].tolist(), int(gateways[TO_GHOSTS])))),
+        transient={
+            "delivered": int(gateways[TRANSIENT_LIVE]),
+            "buffer_full": int(gateways[TRANSIENT_DROPPED]),
+            "waited_too_long": sum(int(counted[name].counters[SHED]) for name in ("gateways", "routers") if name in counted),
+        },
+        closed_slow=int(gateways[CLOSED_SLOW]),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,

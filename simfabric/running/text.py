@@ -19,6 +19,7 @@ MEANINGS = {
     "bus": "batched, appended, replicated",
     "fanout": "fetched and routed",
     "gateway_wait": "wait at the gateway of a subscriber",
+    "transient": "publication to arrival of transient messages",
     "ack": "publisher has its acknowledgement",
     "catch_up": "age of a message at its replay",
     "connect": "connected again after a break",
@@ -68,9 +69,15 @@ def _traffic(result: Result) -> Iterator[str]:
     yield f"tried in vain {vain}"
     if figures["breaks"] or figures["dials"]:
         replays = result.replay["requests"]
-        gave_up = f", {format_count(figures['offline'])} clients went offline" if figures["offline"] else ""
+        banners = figures["offline_banners"]
+        gave_up = f", {format_count(banners)} times a client showed that it is offline" if banners else ""
         counts = f"{format_count(figures['breaks'])} breaks, {format_count(figures['dials'])} dials, {format_count(replays)} replay requests"
         yield f"reconnects    {counts}{gave_up}"
+    if any(result.transient.values()):
+        delivered, full, late = (format_count(n) for n in result.transient.values())
+        yield f"transient     {delivered} deliveries; dropped: {full} at full buffers, {late} frames that waited too long"
+    if result.closed_slow:
+        yield f"slow          {format_count(result.closed_slow)} connections of slow consumers were closed"
     yield from _services(result)
     yield f"lag           at most {format_count(figures['lag_max'])} messages not committed"
 

@@ -107,7 +107,9 @@ class Gateways(Section):
         "What a full buffer does: resync: the message is not written, and the client asks the log for it; disconnect: so too, and a connection "
         "that refuses messages for longer than overflow_grace is closed.",
     )
-    overflow_grace: int = leaf(Quantity(DURATION, "0", "1h"), "5s", "How long a buffer may refuse messages before its connection is closed.")
+    overflow_grace: int = leaf(
+        Quantity(DURATION, "0", "1h"), "5s", "How long a buffer may refuse messages, without draining to that share between, before its connection is closed."
+    )
     drain: Drain = section(Drain, "What a gateway advises to its clients when it closes by plan.")
     pauses: Pauses | None = section(Pauses, "Stop-the-world pauses of each gateway; not given: none.", optional=True)
 

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "simfabric"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMPONENTS = sorted((PACKAGE / "components").glob("*.py"))
 # What a component is, what moves them, and the parts of sessions.py: nothing of the fabric by themselves.
-FRAMEWORK = {"__init__", "component", "conductor", "seated", "session_effects", "session_inputs", "session_trace"}
+FRAMEWORK = {"__init__", "component", "conductor", "queues", "seated", "session_effects", "session_inputs", "session_trace"}
 NAMED = [str(path.relative_to(ROOT)) for path in FILES]
 
 

@@ -1,4 +1,4 @@
-"""Queues, batches, pauses and outages whose true answers are known: rows Q1-Q4, Q7-Q11, T3, T6, T7, E3, R1, B3 and B9, through the engine.
+"""Queues, batches, pauses and outages whose true answers are known: rows Q1-Q4, Q7-Q11, Q18, T3, T6, T7, E3, R1, B3 and B9, through the engine.
 
 Every statistical assert goes through `agrees`: ten independent replications, void unless the half-width of the 95 % interval is at most half
 the tolerance. Seeds are fixed.
@@ -12,12 +12,12 @@ import pytest
 from simfabric.chance import decision_key, draw, tabulated, word
 from simfabric.kernels.clients import BREAKS, OPENINGS
 from simfabric.kernels.histogram import bin_edges
-from simfabric.kernels.state import OPEN, PUBLISHED_AT, STAGE_CONNECT, VISIBLE_AT
+from simfabric.kernels.state import DURABLE, LANE, OPEN, PUBLISHED_AT, STAGE_CONNECT, TRANSIENT, VISIBLE_AT
 from simfabric.policies.partitioning import channel_partitions
 from simfabric.policies.popularity import zipf
 from simfabric.world import SECOND
 from tests.helpers import run, topology_of
-from tests.oracles.queues import BIN, PIPE, UNIT, agrees, exponential, mean_times, pipe, quiet, replicated, times, units, waits
+from tests.oracles.queues import BIN, PIPE, UNIT, WARM, agrees, exponential, mean_times, pipe, quiet, replicated, times, units, waits
 
 # Q1-Q3: one server.
 
@@ -333,3 +333,28 @@ def test_an_estimate_from_too_little_is_void():
     samples = replicated(pipe(0.8, 40_000, gateways__work__delivery=exponential(1)), lambda outcome: times(outcome).mean() - 1)
     with pytest.raises(AssertionError, match="void"):
         agrees(samples, 4)
+
+
+# Q18: two lanes. What is durable goes first, what is transient waits for it.
+
+
+@pytest.mark.parametrize("stage", ["gateways.work.delivery", "fanout.work"])
+@pytest.mark.parametrize(("first", "second", "urgent", "patient"), [(0.2, 0.4, 0.75, 1.875)])
+def test_q18_strict_lanes_are_cobhams_priorities(stage, first, second, urgent, patient):
+    per_second = 1e9 / UNIT
+    traffic = ", ".join(
+        f"{{name: {name}, kind: producers, to: hall, rate: {rate * per_second}/s, size: 1B, lane: {name}}}"
+        for name, rate in (("durable", first), ("transient", second))
+    )
+    topology = pipe(first + second, 150_000, **{stage: exponential(1), "lanes.policy": "strict"})
+    topology = topology_of(PIPE, **{stage: exponential(1), "lanes.policy": "strict", "traffic": f"[{traffic}]", "run.duration": f"{topology.run.duration}ns"})
+
+    def by_lane(outcome):
+        rows = outcome.facts["messages"][outcome.trail[:, 0]]
+        late = rows[:, PUBLISHED_AT] >= WARM * topology.run.duration
+        spent = (outcome.trail[:, 2] - rows[:, PUBLISHED_AT] - quiet(topology)) / UNIT - 1
+        return [spent[late & (rows[:, LANE] == lane)].mean() for lane in (DURABLE, TRANSIENT)]
+
+    of_first, of_second = replicated(topology, by_lane).T
+    agrees(of_first, urgent)
+    agrees(of_second, patient)
