@@ -123,7 +123,7 @@ def drawn(draw):
         "apis.token.ttl": one_of("0s", "20s", "10min"),
         "fanout.pattern": one_of("targeted", "broadcast", "direct"),
         "storage.shards": one_of("1", "4"),
-        "traffic[0].rate": one_of("6/min", "30/min"),
+        "traffic[0].rate": one_of("6/min", "30/min", "150/min"),  # The highest so that messages of a channel change places.
         "traffic[0].size": one_of("200B", "3KB"),
         "clients.replay_max": one_of("0", "4", "2000"),
         "clients.churn": one_of("[]", "[]", *CHURNS),
