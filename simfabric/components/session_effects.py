@@ -44,23 +44,25 @@ def carry_out(sessions: Sessions, one: Seated, made: list[effects.ClientEffect],
 def _fetch_bootstrap(sessions: Sessions, one: Seated, effect: effects.FetchBootstrap, at: int) -> inputs.ClientInput | None:
     if not sessions.topology.apis.bootstrap.enabled:
         return inputs.Bootstrapped(effect.ticket, tuple(one.channels))
-    one.call = effect.ticket
     sessions.tally.counters[kernels.BOOTS] += 1
-    arrives = at + one.delay + sessions.hop
-    sessions.trace.step(at, arrives, one.name, "bootstrap API", "GET bootstrap")
-    sessions.send(BOOTSTRAP, arrives, (kinds.BOOT << KIND_SHIFT) | one.seat, 0, one.seat, 0)
+    _call(sessions, one, effect.ticket, at, BOOTSTRAP, kinds.BOOT, "bootstrap API", "GET bootstrap")
     return None
 
 
 def _fetch_token(sessions: Sessions, one: Seated, effect: effects.FetchToken, at: int) -> inputs.ClientInput | None:
     if sessions.topology.apis.token.ttl == 0:
         return inputs.TokenReady(effect.ticket, 0)
-    one.call = effect.ticket
     sessions.tally.counters[kernels.TOKENS] += 1
-    arrives = at + one.delay + sessions.hop
-    sessions.trace.step(at, arrives, one.name, "token API", "POST token")
-    sessions.send(TOKENS, arrives, (kinds.ASK << KIND_SHIFT) | one.seat, 0, one.seat, 0)
+    _call(sessions, one, effect.ticket, at, TOKENS, kinds.ASK, "token API", "POST token")
     return None
+
+
+def _call(sessions: Sessions, one: Seated, ticket: int, at: int, to: int, kind: int, api: str, what: str) -> None:
+    """Ask one of the two services that come before a dial; the session waits for one answer at a time."""
+    one.call = ticket
+    arrives = at + one.delay + sessions.hop
+    sessions.trace.step(at, arrives, one.name, api, what)
+    sessions.send(to, arrives, (kind << KIND_SHIFT) | one.seat, 0, one.seat, 0)
 
 
 def _dial(sessions: Sessions, one: Seated, effect: effects.OpenTransport, at: int) -> None:

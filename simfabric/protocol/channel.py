@@ -14,7 +14,6 @@ from simfabric.protocol.frames import Envelope, SequenceSkip
 from simfabric.protocol.timers import NEVER
 
 OFF, ASKED, ON, CATCHING, WAITING, DENIED = range(6)
-CHANNEL_STATE_NAMES = ("off", "asked", "on", "catching", "waiting", "denied")
 
 # What is missing: nothing, a range of events, or the state as a whole.
 NOTHING, EVENTS, STATE = range(3)

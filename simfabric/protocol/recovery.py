@@ -6,7 +6,7 @@ that stands in place of the events. One fetch of a channel at a time; one withou
 
 from __future__ import annotations
 
-from simfabric.protocol import codes, inbox, rules
+from simfabric.protocol import inbox, rules
 from simfabric.protocol.channel import CATCHING, EVENTS, NOTHING, ON, STATE, WAITING, Channel
 from simfabric.protocol.client_state import FETCH_RETRY, REACHABLE, ClientState
 from simfabric.protocol.effects import ChannelReset, FetchReplay, FetchSnapshot
@@ -212,8 +212,3 @@ def ticket_of(session: ClientState, number: int, ticket: int, kind: int) -> Chan
         session.count("stale")
         return None
     return channel
-
-
-def revoked_by(status: int, kind: int) -> bool:
-    """Whether a failed call says that the channel may no longer be read."""
-    return codes.status_class(status, kind) == codes.ACCESS_REVOKED

@@ -11,10 +11,6 @@ from __future__ import annotations
     GAP, SUB_RETRY, FETCH, LINGER,
     ACK, EXPIRE,
 ) = range(18)  # fmt: skip
-TIMER_NAMES = (
-    "CONNECT", "HEARTBEAT", "PROBE", "RETRY", "STABLE", "PATIENCE", "STANDBY", "WS_RETRY", "LEASE", "BEAT", "PERSIST", "FLUSH",
-    "GAP", "SUB_RETRY", "FETCH", "LINGER", "ACK", "EXPIRE",
-)  # fmt: skip
 
 NEVER = 1 << 62  # After every time of a run.
 SPARED = frozenset((WS_RETRY, LEASE, BEAT, PERSIST, FLUSH, LINGER, EXPIRE))  # Not of one connection: STOP_ALL leaves them.

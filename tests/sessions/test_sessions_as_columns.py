@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simfabric.kernels.clients import DIALS, GIVEN_UP, OFFLINES, REFUSALS
-from simfabric.kernels.state import CLOSED_SLOW, FILLS, GAPPED, HELD, OVERFLOWN, REPLAYED_COUNT, TRANSIENT_DROPPED, TRANSIENT_LIVE
+from simfabric.kernels.state import CLOSED_SLOW, FILLS, GAPPED, HELD, OVERFLOWN, REPLAYED_COUNT, TRANSIENT_DROPPED, TRANSIENT_LIVE, TURNED_AWAY_BUSY
 from tests.helpers import topology_of
 from tests.sessions.comparing import differing, ran, shown
 
@@ -64,7 +64,11 @@ CASES = {
         "clients.churn": "[{name: a, share: 40%, stays: exponential(15s), ends: silent}, {name: b, share: 50%, stays: 8s, ends: close, away: 3s}]",
         "clients.heartbeat_interval": "4s", "clients.heartbeat_timeout": "2s", "clients.gap_wait": "50ms",
     },
-    "busy gateways": {"gateways.work.handshake": "80ms", "gateways.accept_timeout": "300ms", "gateways.count": "2", "balancer.handshake": "1ms"},
+    "busy gateways": {"gateways.work.handshake": "400ms", "gateways.accept_timeout": "100ms", "gateways.count": "2", "balancer.handshake": "1ms"},
+    "busy gateways that advise": {
+        "gateways.work.handshake": "400ms", "gateways.accept_timeout": "100ms", "gateways.count": "2", "balancer.handshake": "1ms",
+        "balancer.retry_after": "1s", "balancer.retry_spread": "4s",
+    },
     "replies that come too late": {
         "gateways.work.subscribe": "120ms", "clients.connect_timeout": "1500ms", "gateways.count": "2", "balancer.handshake": "1ms", "clients.notice": "3s",
     },
@@ -88,6 +92,7 @@ def test_sessions_leave_the_same_facts_as_columns(case):
         assert counters[CLOSED_SLOW] > 10, "void"
     if case in ("refusals with advice", "an early banner", "a token API that refuses"):
         assert clients[REFUSALS] > 20, "void"
+    assert (counters[TURNED_AWAY_BUSY] > 20) == ("busy gateways" in case), "void"
     assert (clients[OFFLINES] > 0) == (case in BANNERS) and (clients[GIVEN_UP] > 0) == (case == "a mixed fleet")
     assert_shown(facts["trail"], shown(sessions), topology.run.duration)
 
@@ -130,13 +135,15 @@ def drawn(draw):
         "gateways.count": draw(st.integers(1, 4)),
         "gateways.buffer": one_of("1MB", "4KB"),
         "gateways.work.subscribe": one_of("1ms", "20us"),
+        "gateways.work.handshake": one_of("100us", "100ms"),
         "balancer.handshake": one_of("1ms", "exponential(150ms)"),
         "balancer.queue_timeout": one_of("200ms", "10s"),
         "balancer.retry_after": one_of("1s", "5s"),
+        "balancer.retry_spread": one_of("0s", "3s"),
         "apis.token.ttl": one_of("0s", "20s", "10min"),
         "fanout.pattern": one_of("targeted", "broadcast", "direct"),
         "storage.shards": one_of("1", "4"),
-        "traffic[0].rate": one_of("6/min", "30/min"),
+        "traffic[0].rate": one_of("6/min", "30/min", "150/min"),  # The highest so that messages of a channel change places.
         "traffic[0].size": one_of("200B", "3KB"),
         "clients.replay_max": one_of("0", "4", "2000"),
         "clients.churn": one_of("[]", "[]", *CHURNS),
