@@ -40,12 +40,14 @@ from simfabric.kernels.state import (
     LOST_OBLIGATIONS,
     LOST_PUBLICATIONS,
     LOW,
+    MOVED,
     NOTICED_AT,
     OPEN,
     POOL_NEXT,
     PUBLISHED_AT,
     PUBLISHER,
     RECEIVED_AT,
+    ROUTES,
     SENT_BYTES,
     SERVED,
     SERVED_AT,
@@ -57,6 +59,7 @@ from simfabric.kernels.state import (
     STAGE_IN,
     STALE,
     STORE_DELAY,
+    SUBSCRIBED,
     TURNED_AWAY,
     TURNED_AWAY_BUSY,
     UP_DELAY,
@@ -251,6 +254,8 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
         return
     nodes.state[gateway, OPEN] += 1
     tally.counters[ACCEPTED] += 1
+    if crowd.cookie[seat] >= 0 and crowd.cookie[seat] != gateway:
+        tally.counters[MOVED] += 1
     crowd.home[seat] = gateway
     crowd.link[seat, LINK_FREE_AT] = 0
     crowd.link[seat, BREAKS_AT] = nodes.state[gateway, DIES_AT]
@@ -273,11 +278,14 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     begins = begin(core, at, nodes)
     now = begins
     first = crowd.start[seat]
+    slots_used = book.pool[SLOTS_USED]
     for i in range(first, crowd.start[seat + 1]):
         now = worked(core, now + draw(nodes.subscribe, word(nodes.keys[KEY_SUBSCRIBE], crowd.client[seat], at + i - first)), nodes)
         append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), now + nodes.settings[STORE_DELAY], book)
         forget_held(i, crowd)
     crowd.subscribed[seat] = 1
+    tally.counters[SUBSCRIBED] += crowd.start[seat + 1] - first
+    tally.counters[ROUTES] += book.pool[SLOTS_USED] - slots_used
     n = outs.sent[2]
     outs.sent[2] = n + 1
     outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]

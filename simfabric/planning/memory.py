@@ -71,11 +71,15 @@ def slots_of(topology: Topology, members: Membership, spread: Spread) -> float:
 
 def away_share(topology: Topology) -> float:
     """The share of the clients that dial during the run: all of those that were not connected, and those that a dying gateway held, or that come and go."""
-    if topology.clients.start or any(fault.target.gateway == "all" for fault in topology.faults):
+    if topology.clients.start:
         return 1.0
-    if len(topology.clients.churn) > 0:
-        return min(1.0, sum(part.share for part in topology.clients.churn) + len(topology.faults) / topology.gateways.count)
-    return min(1.0, len(topology.faults) / topology.gateways.count)
+    gateways, struck = topology.gateways.count, 0
+    for fault in topology.faults:
+        if fault.kind == "rolling_deploy":
+            struck += gateways if fault.count is None else fault.count
+        elif fault.kind != "scale_out":
+            struck += gateways if fault.target.gateway == "all" else 1
+    return min(1.0, sum(part.share for part in topology.clients.churn) + struck / gateways)
 
 
 def parts_of(
