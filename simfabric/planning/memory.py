@@ -18,7 +18,7 @@ from simfabric.fabric import Fabric
 from simfabric.kernels.frames import WIDTH
 from simfabric.kernels.state import COUNTERS
 from simfabric.planning.flows import Spread
-from simfabric.recorder import TIMELINE
+from simfabric.recorder import PLACEMENT, TIMELINE
 from simfabric.topology import Topology
 from simfabric.topology.expected import Aim, Membership, ranks_of
 from simfabric.world import SECOND
@@ -134,7 +134,7 @@ def _timeline(topology: Topology, mini: Fabric) -> tuple[float, float]:
     """Samples, one a second up to an hour, and the bytes of each: its figures, and the work done by every row."""
     samples = min(3600, math.ceil(topology.run.duration / SECOND)) + topology.run.checkpoints
     rows = topology.gateways.count + topology.storage.shards + topology.bus.brokers + topology.fanout.routers + topology.replay.servers
-    return samples, 8.0 * (len(TIMELINE) + rows + topology.balancer.servers)
+    return samples, 8.0 * (len(TIMELINE) + len(PLACEMENT) + rows + topology.balancer.servers) + 4.0 * topology.gateways.count
 
 
 def _histograms(topology: Topology, mini: Fabric) -> tuple[float, float]:
