@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simfabric.analysis.quantiles import quantile
 from simfabric.kernels.state import STAGE_NAMES
+from simfabric.recorder import TIMELINE
 from simfabric.units import format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def _traffic(result: Result) -> Iterator[str]:
     yield f"tried in vain {vain}"
     if figures["breaks"] or figures["dials"]:
         replays = result.replay["requests"]
-        gave_up = f", {format_count(figures['offline'])} clients went offline" if figures["offline"] else ""
+        offline = int(result.timeline[-1, TIMELINE.index("offline")])
+        gave_up = f", {format_count(offline)} times a client showed that it is offline" if offline else ""
         counts = f"{format_count(figures['breaks'])} breaks, {format_count(figures['dials'])} dials, {format_count(replays)} replay requests"
         yield f"reconnects    {counts}{gave_up}"
     yield from _placement(result)
