@@ -19,7 +19,7 @@ from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
-from simfabric.components.faults import Death, Faults, deaths
+from simfabric.components.faults import Death, Faults, absent, deaths
 from simfabric.components.gateways import Gateways
 from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
@@ -43,6 +43,7 @@ class Fabric:
 
         who = identities(world)
         self.balancer = Balancer(world, topology.gateways.count)
+        self.balancer.eligible[absent(planned)] = False
         self.columns = columns = Columns(world, who, self.balancer.place(who, topology.clients.count, topology.clients.start == 0))
         self.publishers = Publishers(world, columns)
         self.clients = Clients(world, columns)

@@ -76,12 +76,19 @@ TIMELINE = (
 )  # fmt: skip
 
 
+# What dials did to gateways, so far: dials accepted, of them by another gateway than before, subscriptions set up anew, channels and tenants that the
+# gateway had not met in this life.
+PLACEMENT = ("at", "accepted", "moved", "subscribed", "routes", "tenants")
+
+
 @dataclass(eq=False)
 class Recorder:
     """What a run leaves behind; see the module."""
 
     most_messages: int
     timeline: list[tuple[int, ...]] = field(default_factory=list)
+    placement: list[tuple[int, ...]] = field(default_factory=list)
+    held: list[Array] = field(default_factory=list)  # Connections of every gateway at each row of the timeline, -1 while it is not up: int32.
     busy: list[Array] = field(default_factory=list)  # Work given so far by every component, at each row of the timeline [ns].
     checkpoints: list[Checkpoint] = field(default_factory=list)
     events: list[tuple[int, str]] = field(default_factory=list)

@@ -169,7 +169,7 @@ class Balancer(Component):
 
     def _pick(self, dials: Dials) -> Array:
         form = self.world.kernel
-        gateway = self.policy.pick(dials, Pool(self.eligible, self.open, self.weight, self._key), form)
+        gateway = self.policy.pick(dials, Pool(self.eligible, self.open, self.weight, self._key, int(self.picks.sum())), form)
         picked = np.bincount(gateway[gateway >= 0], minlength=len(self.open))
         self.open += picked
         self.picks += picked

@@ -3,7 +3,9 @@
 A death is known ahead to the columns (`dies_at`), since a delivery is settled when it is written; the process does the rest: connections
 and what the node held are gone, clients notice, health checks and leases run out, and after its time down the node is back, empty.
 
-Leaves out: every fault but the death of a gateway.
+A gateway that joins later is like one that was dead before; see `deploys` for what is made of deaths and arrivals.
+
+Leaves out: every fault but the death of a gateway and its arrival.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ from simfabric.chance import below
 from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Consumers
 from simfabric.components.clients import Clients
+from simfabric.components.deploys import arrivals, restarts
 from simfabric.components.gateways import Gateways
 from simfabric.components.routers import Routers
 from simfabric.errors import SimfabricError
 from simfabric.kernels.frames import NEVER
-from simfabric.kernels.state import BREAKS_AT, DIES_AT, INCARNATION, LIFE, NOTICED_AT
+from simfabric.kernels.state import ALIVE, BREAKS_AT, DIES_AT, INCARNATION, LIFE, NOTICED_AT
 from simfabric.topology import Topology
 from simfabric.world import World
+
+BEFORE = -1  # The run begins at 0.
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +37,20 @@ class Death:
     """One death of one gateway, and when it is up again [ns]."""
 
     gateway: int
-    at: int
+    at: int  # BEFORE for a gateway that is not there when the run begins.
     back_at: int
     planned: bool = False  # The gateway says so to its clients.
 
 
 def deaths(world: World, topology: Topology) -> list[Death]:
     """Every death of the run in time order. One that strikes a node while it is down anyway has no effect and is left out."""
-    planned = []
+    planned = [Death(gateway, BEFORE, at) for gateway, at in arrivals(topology).items()]
     for number, fault in enumerate(topology.faults):
+        if fault.kind == "scale_out":
+            continue
+        if fault.kind == "rolling_deploy":
+            planned += [Death(*restart, planned=True) for restart in restarts(fault, topology.gateways.count)]
+            continue
         target = fault.target.gateway
         struck = range(topology.gateways.count) if target == "all" else [target]
         for node in struck:
@@ -49,13 +59,18 @@ def deaths(world: World, topology: Topology) -> list[Death]:
     down_until: dict[int, int] = {}
     real = []
     for death in sorted(planned, key=lambda d: (d.at, d.gateway)):
-        if death.at > down_until.get(death.gateway, -1):
+        if death.at > down_until.get(death.gateway, BEFORE - 1):
             real.append(death)
             down_until[death.gateway] = death.back_at
     for gateway in down_until:
         if sum(death.gateway == gateway for death in real) >= LIFE - 1:
             raise SimfabricError(f"faults: gateway {gateway} dies more than {LIFE - 2} times; law: a life has a number below {LIFE}; cure: fewer faults")
     return real
+
+
+def absent(planned: Sequence[Death]) -> list[int]:
+    """The gateways that are not there when the run begins."""
+    return [death.gateway for death in planned if death.at == BEFORE]
 
 
 def noticed_at(death: Death | None, notice: int) -> int:
@@ -91,7 +106,15 @@ class Faults:
         for gateway in self._next:
             self._announce(gateway)
         for death in planned:
-            world.env.process(self._run(death))
+            if death.at == BEFORE:
+                self._absent(death.gateway)
+            world.env.process(self._join(death) if death.at == BEFORE else self._run(death))
+
+    def _absent(self, gateway: int) -> None:
+        """It is not there yet, and nobody has placed a client on it; see `absent`."""
+        self.gateways.nodes.state[gateway, ALIVE] = 0
+        if self.consumers is not None and self.consumers.broadcast:
+            self.consumers.leave(gateway)
 
     def _announce(self, gateway: int) -> int:
         """Tell the columns when this gateway dies next."""
@@ -117,8 +140,16 @@ class Faults:
             env.process(self.routers.evicting(gateway, life))
         env.process(self.balancer.lost(gateway))
         yield env.timeout(death.back_at - death.at)
+        self._up(gateway, "up again")
+
+    def _join(self, death: Death) -> Generator[Any, Any, None]:
+        yield self.world.env.timeout(death.back_at)
+        self._up(death.gateway, "joined")
+
+    def _up(self, gateway: int, told: str) -> None:
+        """The node starts, empty; others learn of it."""
         self.gateways.start(gateway, self._announce(gateway))
-        self.events.append((self.world.now, f"gateway {gateway} up again"))
+        self.events.append((self.world.now, f"gateway {gateway} {told}"))
         if self.consumers is not None and self.consumers.broadcast:
             self.consumers.join(gateway)
-        env.process(self.balancer.returned(gateway))
+        self.world.env.process(self.balancer.returned(gateway))

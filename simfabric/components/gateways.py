@@ -23,8 +23,9 @@ from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.components.queues import LaneQueue
+from simfabric.components.warming import Tenants
 from simfabric.kernels import gateways as kernels
-from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, PUBLISH, ROW, SNAPSHOT
+from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, OPENED, PUBLISH, ROW, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -52,6 +53,7 @@ from simfabric.kernels.state import (
     KEY_PAUSE_LENGTH,
     KEY_SUBSCRIBE,
     LANE,
+    LIFE,
     LIMIT,
     NODE_COLUMNS,
     NODE_SETTINGS,
@@ -76,6 +78,7 @@ from simfabric.kernels.state import (
 )  # fmt: skip
 from simfabric.kernels.subscriptions import collect_gateway
 from simfabric.kernels.tallying import new_tally
+from simfabric.kernels.tickets import TURN
 from simfabric.world import Array, World
 
 WORTH_A_THREAD = 2000  # Frames in a step below which a second thread does not repay its dispatch.
@@ -171,6 +174,8 @@ class Gateways(Component):
         self.nodes = nodes_of(world)
         self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
         regions = max(1, len(world.topology.clients.regions))
+        clients, crowd = world.topology.clients, columns.crowd
+        self.tenants = Tenants(columns.who.tenant, clients.tenants, config.count, crowd.home[columns.seat_of])
         self.workers = [Worker(regions) for _ in range(world.topology.run.workers if world.by_numba else 1)]
         self.up: Component
         self.past_storage: Component
@@ -200,6 +205,7 @@ class Gateways(Component):
         for worker in self.workers:
             self._pass_up(worker.up.frames[: worker.sent[0]])
             self.down.inbox.put(worker.down.frames, int(worker.sent[1]))
+            self._meet(worker.down.frames[: worker.sent[1]])
             self._ask(worker.ask.frames[: worker.sent[2]])
             worker.sent[:] = 0
         if self.queue is not None:
@@ -238,6 +244,7 @@ class Gateways(Component):
         state[gateway, ALIVE] = 0
         state[gateway, OPEN] = state[gateway, GHOSTS] = 0
         self._stop_cores(gateway)
+        self.tenants.forget(gateway)
         self.world.kernel(collect_gateway)(gateway, self.columns.book, crowd)
         seats = np.flatnonzero(crowd.home == gateway)
         crowd.home[seats] = -1
@@ -270,6 +277,12 @@ class Gateways(Component):
             self.past_storage.inbox.put(frames[past], int(past.sum()))
             frames = frames[~past]
         self.up.inbox.put(frames, len(frames))
+
+    def _meet(self, answers: Array) -> None:
+        """Whom it has accepted, of the answers to dials."""
+        if self.tenants.counted and len(answers):
+            opened = answers[answers[:, 1] >> KIND_SHIFT == OPENED]
+            self.tenants.meet(opened[:, 4] % TURN // LIFE, self.columns.crowd.client[opened[:, 3]])
 
     def _ask(self, frames: Array) -> None:
         """What clients ask for, to the replay service or to the snapshot API; when a gateway gives a connection up, to itself."""

@@ -44,6 +44,7 @@ from simfabric.kernels.state import (
     LOST_OBLIGATIONS,
     LOST_PUBLICATIONS,
     LOW,
+    MOVED,
     NOTICED_AT,
     OPEN,
     OVERFLOW_GRACE,
@@ -52,6 +53,7 @@ from simfabric.kernels.state import (
     PUBLISHED_AT,
     PUBLISHER,
     RECEIVED_AT,
+    ROUTES,
     SENT_BYTES,
     SERVED,
     SERVED_AT,
@@ -63,6 +65,7 @@ from simfabric.kernels.state import (
     STAGE_IN,
     STALE,
     STORE_DELAY,
+    SUBSCRIBED,
     TRANSIENT,
     TRANSIENT_DELAY,
     TRANSIENT_NAME,
@@ -318,6 +321,8 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
         return
     nodes.state[gateway, OPEN] += 1
     tally.counters[ACCEPTED] += 1
+    if crowd.cookie[seat] >= 0 and crowd.cookie[seat] != gateway:
+        tally.counters[MOVED] += 1
     crowd.home[seat] = gateway
     crowd.link[seat, LINK_FREE_AT] = 0
     if nodes.settings[OVERFLOW_GRACE] >= 0:
@@ -342,11 +347,14 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     begins = begin(core, at, nodes)
     now = begins
     first = crowd.start[seat]
+    slots_used = book.pool[SLOTS_USED]
     for i in range(first, crowd.start[seat + 1]):
         now = worked(core, now + draw(nodes.subscribe, word(nodes.keys[KEY_SUBSCRIBE], crowd.client[seat], at + i - first)), nodes)
         append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), now + nodes.settings[STORE_DELAY], book)
         forget_held(i, crowd)
     crowd.subscribed[seat] = 1
+    tally.counters[SUBSCRIBED] += crowd.start[seat + 1] - first
+    tally.counters[ROUTES] += book.pool[SLOTS_USED] - slots_used
     n = outs.sent[2]
     outs.sent[2] = n + 1
     outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]

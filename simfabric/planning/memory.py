@@ -18,7 +18,7 @@ from simfabric.fabric import Fabric
 from simfabric.kernels.frames import WIDTH
 from simfabric.kernels.state import COUNTERS
 from simfabric.planning.flows import Spread
-from simfabric.recorder import TIMELINE
+from simfabric.recorder import PLACEMENT, TIMELINE
 from simfabric.topology import Topology
 from simfabric.topology.expected import Aim, Membership, ranks_of
 from simfabric.world import SECOND
@@ -72,11 +72,15 @@ def slots_of(topology: Topology, members: Membership, spread: Spread) -> float:
 
 def away_share(topology: Topology) -> float:
     """The share of the clients that dial during the run: all of those that were not connected, and those that a dying gateway held, or that come and go."""
-    if topology.clients.start or any(fault.target.gateway == "all" for fault in topology.faults):
+    if topology.clients.start:
         return 1.0
-    if len(topology.clients.churn) > 0:
-        return min(1.0, sum(part.share for part in topology.clients.churn) + len(topology.faults) / topology.gateways.count)
-    return min(1.0, len(topology.faults) / topology.gateways.count)
+    gateways, struck = topology.gateways.count, 0
+    for fault in topology.faults:
+        if fault.kind == "rolling_deploy":
+            struck += gateways if fault.count is None else fault.count
+        elif fault.kind != "scale_out":
+            struck += gateways if fault.target.gateway == "all" else 1
+    return min(1.0, sum(part.share for part in topology.clients.churn) + struck / gateways)
 
 
 def parts_of(
@@ -132,7 +136,7 @@ def _timeline(topology: Topology, mini: Fabric) -> tuple[float, float]:
     """Samples, one a second up to an hour, and the bytes of each: its figures, and the work done by every row."""
     samples = min(3600, math.ceil(topology.run.duration / SECOND)) + topology.run.checkpoints
     rows = topology.gateways.count + topology.storage.shards + topology.bus.brokers + topology.fanout.routers + topology.replay.servers
-    return samples, 8.0 * (len(TIMELINE) + rows + topology.balancer.servers)
+    return samples, 8.0 * (len(TIMELINE) + len(PLACEMENT) + rows + topology.balancer.servers) + 4.0 * topology.gateways.count
 
 
 def _histograms(topology: Topology, mini: Fabric) -> tuple[float, float]:

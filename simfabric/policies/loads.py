@@ -20,7 +20,7 @@ LEAST_WEIGHT = 1e-9  # A weight of 0 would divide by 0: such a gateway is only e
 
 @dataclass(frozen=True, slots=True)
 class RoundRobin:
-    """Each eligible gateway in turn: dial number n goes to member n modulo their count.
+    """Each eligible gateway in turn: the n-th dial that is given a gateway goes to member n modulo their count.
 
     Source: HAProxy manual, `balance roundrobin`; NGINX, `upstream`, the default method.
     Leaves out: weights; a turn of its own per balancer process: all share one count of dials, those settled by a cookie included, so the
@@ -32,7 +32,7 @@ class RoundRobin:
         members = pool.members()
         if len(members) == 0:
             return np.full(len(dials), -1, np.int64)
-        return settled(kept, members[dials.n % len(members)])
+        return settled(kept, members[(pool.turn + np.arange(len(dials))) % len(members)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class Pool:
     open: Integers  # Connections open, as far as the balancer knows. A policy counts on in a copy of its own.
     weight: Floats  # Share of its normal load that a gateway should take now: below 1 while it warms up (slow start).
     key: int  # Decision key of the balancer's chance (`chance.decision_key`): also what its hash functions are salted with.
+    turn: int = 0  # Dials that were given a gateway so far: whose turn it is.
 
     def members(self) -> Integers:
         """The indices of the eligible gateways, ascending."""

@@ -13,6 +13,8 @@ from simfabric.fabric import Fabric
 from simfabric.kernels import subscriptions
 from simfabric.kernels.frames import DELIVER, KIND_SHIFT, PUBLICATION, PUBLISH
 from simfabric.kernels.state import (
+    ACCEPTED,
+    ALIVE,
     CUT,
     DUPLICATE,
     EXPECTED,
@@ -23,6 +25,7 @@ from simfabric.kernels.state import (
     HELD,
     LIVE,
     LOST_OBLIGATIONS,
+    MOVED,
     OPEN,
     OVERFLOWN,
     OWED,
@@ -31,8 +34,10 @@ from simfabric.kernels.state import (
     PUBLISHER,
     REPLAYED_COUNT,
     RESET_OBLIGATIONS,
+    ROUTES,
     SERVED,
     SERVED_AT,
+    SUBSCRIBED,
     TO_GHOSTS,
     TRANSIENT_DROPPED,
     TRANSIENT_LIVE,
@@ -139,6 +144,13 @@ def first_waiting(fabric: Fabric) -> int:
     if fabric.consumers is not None:
         first = min(first, int(fabric.consumers.messages().min(initial=first)))
     return first
+
+
+def placement(fabric: Fabric, counted: dict[str, Tally]) -> tuple[Array, tuple[int, ...]]:
+    """Connections of every gateway (-1: it is not up), half-open ones left out, and what dials did to gateways so far (PLACEMENT)."""
+    state, counters = fabric.gateways.nodes.state, counted["gateways"].counters
+    held = np.where(state[:, ALIVE] == 1, state[:, OPEN] - state[:, GHOSTS], -1).astype(np.int32)
+    return held, (fabric.world.now, *counters[[ACCEPTED, MOVED, SUBSCRIBED, ROUTES]].tolist(), fabric.gateways.tenants.met)
 
 
 def apis(fabric: Fabric) -> tuple[Api, ...]:

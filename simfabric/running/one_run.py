@@ -165,6 +165,9 @@ class Watch:
             "frames": int(state[:, FRAMES].sum()),
         }
         self.recorder.timeline.append(tuple(row[name] for name in TIMELINE))
+        held, placed = facts.placement(fabric, counted)
+        self.recorder.held.append(held)
+        self.recorder.placement.append(placed)
         self.recorder.busy.append(np.concatenate([(b.rows - b.ahead) for b in facts.busy(fabric, counted)]))
 
     def _tell(self, now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 from simfabric._version import __version__
 from simfabric.analysis import sequence_chart
 from simfabric.analysis.bottleneck import Bottleneck, bottleneck
+from simfabric.analysis.placement import Placement, placement
 from simfabric.analysis.quantiles import mean, quantile, share_below
 from simfabric.analysis.slo import Objective
 from simfabric.components.session_trace import Step
@@ -35,7 +36,7 @@ from simfabric.kernels.state import (
 )  # fmt: skip
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
-from simfabric.recorder import TIMELINE, Checkpoint, Recorder
+from simfabric.recorder import PLACEMENT, TIMELINE, Checkpoint, Recorder
 from simfabric.running import facts, saving, text
 from simfabric.topology import Topology
 from simfabric.world import SECOND, Array
@@ -68,6 +69,8 @@ class Result:
     delays: Array  # int64[2, regions, bins]: delivery delays of messages published before and after the warm-up.
     stages: Array  # int64[stages, bins]: the stages in STAGE_NAMES.
     timeline: Array  # int64[samples, columns]: the columns in TIMELINE.
+    placement: Array  # int64[samples, columns]: the columns in PLACEMENT, at the times of the timeline.
+    held: Array  # int32[samples, gateways]: connections of every gateway, -1 while it is not up.
     busy: Array  # int64[samples, rows]: work done so far [ns], all components' rows side by side.
     busy_rows: tuple[tuple[str, int, int], ...]  # Component, its rows, servers in each row.
     checkpoints: tuple[Checkpoint, ...]
@@ -175,6 +178,16 @@ class Result:
         whole = histogram.sum() + missing
         return math.inf if histogram.sum() / whole < q else seconds(quantile(histogram, q * whole / histogram.sum()))
 
+    @cached_property
+    def imbalance(self) -> Placement:
+        """How evenly connections lay on the gateways: before the first event, at worst since, and at the end."""
+        return placement(self.placement[:, 0], self.held, self.events[0][0] if self.events else None)
+
+    @property
+    def rehydration(self) -> dict[str, int]:
+        """Dials that gateways accepted, of them by another one than before, and what these had to set up: subscriptions, routes, tenants (see PLACEMENT)."""
+        return dict(zip(PLACEMENT[1:], self.placement[-1, 1:].tolist()))
+
     @property
     def recovered_in_time(self) -> float | None:
         """Share of the recoveries that took no longer than promised."""
@@ -191,7 +204,7 @@ class Result:
         return text.as_html(self)
 
     def table(self, name: str) -> pandas.DataFrame:
-        """A table as a pandas frame, times in seconds: timeline, messages, delays, stages or events."""
+        """A table as a pandas frame, times in seconds: timeline, placement, messages, delays, stages or events."""
         return saving.frame(self, name)
 
     def save(self, folder: str | Path) -> None:
@@ -235,6 +248,7 @@ class Result:
             "breaks": int(column["breaks"][-1]),
             "dials": int(column["dials"][-1]),
             "offline_banners": int(column["offline"][-1]),
+            "placement": {**asdict(self.imbalance), **self.rehydration},
             "replays": self.replay,
             "snapshots": self.snapshots,
             "apis": self.apis,
@@ -277,6 +291,8 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         compiled=fabric.world.by_numba,
         delays=delays.reshape(2, -1, delays.shape[1]).copy(),
         stages=stages,
+        placement=np.array(recorder.placement, np.int64).reshape(-1, len(PLACEMENT)),
+        held=np.array(recorder.held, np.int32).reshape(-1, topology.gateways.count),
         timeline=np.array(recorder.timeline, np.int64).reshape(-1, len(TIMELINE)),
         busy=np.array(recorder.busy, np.int64),
         busy_rows=tuple((b.name, len(b.rows), b.servers) for b in busy),

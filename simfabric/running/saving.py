@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simfabric.analysis.placement import imbalance
 from simfabric.errors import SimfabricError
 from simfabric.kernels.histogram import bin_edges
 from simfabric.kernels.state import STAGE_NAMES
-from simfabric.recorder import TIMELINE
+from simfabric.recorder import PLACEMENT, TIMELINE
 
 if TYPE_CHECKING:
     import pandas
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from simfabric.running.result import Result
 
 Columns = dict[str, Any]
-TABLES = ("timeline", "messages", "delays", "stages", "events")
+TABLES = ("timeline", "placement", "messages", "delays", "stages", "events")
 
 
 class ResultError(SimfabricError):
@@ -42,6 +43,8 @@ def columns_of(result: Result, name: str) -> Columns:
             columns[f"busy_{component}_ns"] = result.busy[:, place : place + rows].sum(axis=1) // servers
             place += rows
         return columns
+    if name == "placement":
+        return _placement(result)
     if name == "messages":
         return {(f"{key}_ns" if key.endswith("_at") else key): result.messages[:, i] for i, key in enumerate(MESSAGE_NAMES)}
     if name == "delays":
@@ -54,6 +57,17 @@ def columns_of(result: Result, name: str) -> Columns:
     if name == "events":
         return {"at_ns": np.array([at for at, _ in result.events], np.int64), "event": [event for _, event in result.events]}
     raise KeyError(f"a result has no table {name!r}; it has {', '.join(TABLES)}")
+
+
+def _placement(result: Result) -> Columns:
+    """What dials did so far, and how connections lie on the gateways that are up."""
+    columns: Columns = {("at_ns" if key == "at" else key): result.placement[:, i] for i, key in enumerate(PLACEMENT)}
+    there = [held[held >= 0] for held in result.held]
+    columns["gateways"] = np.array([len(held) for held in there], np.int64)
+    columns["most"] = np.array([held.max(initial=0) for held in there], np.int64)
+    columns["least"] = np.array([held.min() if len(held) else 0 for held in there], np.int64)
+    seen = [imbalance(held) for held in there]
+    return columns | {"highest": np.array([each.highest for each in seen]), "variation": np.array([each.variation for each in seen])}
 
 
 def _bins(histograms: list[tuple[Any, ...]], names: tuple[str, ...]) -> Columns:

@@ -73,6 +73,7 @@ def _traffic(result: Result) -> Iterator[str]:
         gave_up = f", {format_count(banners)} times a client showed that it is offline" if banners else ""
         counts = f"{format_count(figures['breaks'])} breaks, {format_count(figures['dials'])} dials, {format_count(replays)} replay requests"
         yield f"reconnects    {counts}{gave_up}"
+    yield from _placement(result)
     if any(result.transient.values()):
         delivered, full, late = (format_count(n) for n in result.transient.values())
         yield f"transient     {delivered} deliveries; dropped: {full} at full buffers, {late} frames that waited too long"
@@ -80,6 +81,22 @@ def _traffic(result: Result) -> Iterator[str]:
         yield f"slow          {format_count(result.closed_slow)} connections of slow consumers were closed"
     yield from _services(result)
     yield f"lag           at most {format_count(figures['lag_max'])} messages not committed"
+
+
+def _placement(result: Result) -> Iterator[str]:
+    """How evenly connections lie, and what dials made gateways set up; of several gateways."""
+    if result.topology.gateways.count == 1:
+        return
+    placed = result.imbalance
+    told = [(name, at) for name, at in (("before", placed.before), ("at worst", placed.worst), ("at the end", placed.end)) if at is not None]
+    yield "placement     fullest gateway over the mean: " + ", ".join(f"{at.highest:.2f} {name} (CV {at.variation:.1%})" for name, at in told)
+    counted = {name: format_count(n) for name, n in result.rehydration.items()}
+    if result.rehydration["accepted"]:
+        tenants = f" and {counted['tenants']} tenants" if result.topology.clients.tenants > 1 else ""
+        yield (
+            f"rehydration   {counted['accepted']} dials accepted, {counted['moved']} by another gateway than before; {counted['subscribed']} subscriptions "
+            f"set up, {counted['routes']} channels{tenants} new to their gateway"
+        )
 
 
 def _services(result: Result) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -52,14 +53,29 @@ class Target(Section):
 class Fault(Section):
     """Something that goes wrong at a stated time."""
 
-    kind: Literal["kill_node", "restart_node"] = leaf(
-        Choice(("kill_node", "restart_node")),
+    kind: Literal["kill_node", "restart_node", "rolling_deploy", "scale_out"] = leaf(
+        Choice(("kill_node", "restart_node", "rolling_deploy", "scale_out")),
         "kill_node",
-        "kill_node: the node dies at once, with all its connections and all it holds; restart_node: the same by plan, with the advice of gateways.drain.",
+        "kill_node: the node dies at once, with all its connections and all it holds; restart_node: the same by plan, with the advice of gateways.drain; "
+        "rolling_deploy: one batch of gateways after the other is restarted like that; scale_out: the last gateways are not there before.",
     )
-    target: Target = section(Target, "Whom it strikes.")
+    target: Target = section(Target, "Whom kill_node and restart_node strike.")
     at: int = required(Quantity(DURATION, "0", "7d"), "When it happens, from the start of the run; before its end.")
     down: int = leaf(Quantity(DURATION, "1ms", "7d"), "30s", "How long the node is away.")
+    count: int | None = leaf(
+        Quantity(COUNT, "0", "100k"),
+        None,
+        "How many gateways: of a rolling_deploy the first ones (not given: all), of a scale_out the last ones (not given: 1).",
+    )
+    batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
+    pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
+
+    def laws(self) -> Iterator[Refusal]:
+        many = self.kind in ("rolling_deploy", "scale_out")
+        if many and self.target.gateway != "one":
+            yield Refusal(f"{self.kind} takes gateways in order", "write count instead of target", ("target", "gateway"), str(self.target.gateway))
+        if not many and self.count is not None:
+            yield Refusal(f"count belongs to rolling_deploy and scale_out, not to {self.kind}", "write target", ("count",), str(self.count))
 
 
 class Slo(Section):

@@ -22,6 +22,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from sources_are_named_once(topology)
     yield from publications_have_a_channel(topology)
     yield from faults_strike_someone(topology)
+    yield from some_gateway_is_there(topology)
     yield from direct_fan_out_has_its_log(topology)
 
 
@@ -104,6 +105,25 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 "give a smaller number, or write one",
                 ("faults", i, "target", "gateway"),
                 str(fault.target.gateway),
+                reads=("faults", "gateways.count"),
+            )
+
+
+def some_gateway_is_there(topology: Topology) -> Iterator[Refusal]:
+    """A rolling deploy restarts no more gateways than there are, and scale-outs leave one for the start of the run."""
+    left = topology.gateways.count
+    for i, fault in enumerate(topology.faults):
+        count, most = fault.count, topology.gateways.count
+        if fault.kind == "scale_out" and fault.at > 0:
+            count, most = 1 if count is None else count, left - 1
+            left -= count
+        if count is not None and count > most:
+            rest = ", since one must be there at the start" if fault.kind == "scale_out" else ""
+            yield Refusal(
+                f"must be at most {write_count(most)}, of {write_count(topology.gateways.count)} gateways{rest}",
+                "give a smaller count, or raise gateways.count",
+                ("faults", i, "count"),
+                write_count(count),
                 reads=("faults", "gateways.count"),
             )
 

@@ -126,7 +126,7 @@ def test_a_dial_takes_the_way_there_the_queue_the_handshakes_and_the_way_back():
 
 def test_a_full_gateway_refuses_and_its_limit_is_never_passed():
     """Two gateways with room for 45 of 60 clients each: while one is dead, 15 clients are turned away again and again."""
-    full = {"gateways.count": 2, "gateways.connections": 45, "balancer.policy": "round_robin", "clients.start": "connected", "run.duration": "40s"}
+    full = {"gateways.count": 2, "gateways.connections": 45, "balancer.policy": "round_robin", "clients.start": "connected", "run.duration": "2min"}
     topology = topology_of(BASE, **full)
     fabric = Fabric(topology, False)
     answers = Heard(fabric.clients)
@@ -143,6 +143,12 @@ def test_a_full_gateway_refuses_and_its_limit_is_never_passed():
     assert max(most) == 45 and len(refused) == fabric.gateways.workers[0].tally.counters[TURNED_AWAY] >= 15
     assert set(refused[:, 4].tolist()) <= {0, 1}, "the refusal names the gateway"
     assert (fabric.columns.crowd.home >= 0).all(), "when the other gateway was back, all found a place"
+
+
+def test_round_robin_goes_on_in_turn_over_the_dials_of_a_run():
+    """Also with a number of gateways that divides what dials are numbered by: the turn is one of dials, not of clients."""
+    fabric = ran(topology_of(BASE, gateways__count="4", balancer__policy="round_robin", faults="[]"))
+    assert np.bincount(fabric.columns.crowd.home).tolist() == [15, 15, 15, 15]
 
 
 # Health

@@ -58,7 +58,7 @@ def pool_of(count, key=17, without=(), **columns):
     """A pool of `count` gateways, empty and warm unless told otherwise."""
     eligible = np.ones(count, bool)
     eligible[list(without)] = False
-    return Pool(eligible, columns.get("open", np.zeros(count, np.int64)), columns.get("weight", np.ones(count)), key)
+    return Pool(eligible, columns.get("open", np.zeros(count, np.int64)), columns.get("weight", np.ones(count)), key, columns.get("turn", 0))
 
 
 @st.composite
@@ -77,7 +77,7 @@ def situations(draw):
     row = np.arange(first, first + dials)
     return (
         Dials(client, client // 3, client // 5, client // 4, cookie, row, row),
-        Pool(eligible, connections, weight, int(chance.integers(-(2**63), 2**63 - 1))),
+        Pool(eligible, connections, weight, int(chance.integers(-(2**63), 2**63 - 1)), first),
     )
 
 
@@ -85,7 +85,7 @@ def picked_in_parts(policy, dials, pool, cuts, form):
     """The same dials in batches, the caller carrying what is open."""
     connections, answers = pool.open.copy(), []
     for begin, end in pairwise([0, *sorted(cuts), len(dials)]):
-        part = policy.pick(dials.part(slice(begin, end)), Pool(pool.eligible, connections.copy(), pool.weight, pool.key), form)
+        part = policy.pick(dials.part(slice(begin, end)), Pool(pool.eligible, connections.copy(), pool.weight, pool.key, pool.turn + begin), form)
         np.add.at(connections, part[part >= 0], 1)
         answers.append(part)
     return np.concatenate(answers)
@@ -159,7 +159,7 @@ def test_what_is_kept_is_the_answer_and_counts_as_open(name):
 
 def test_round_robin_goes_through_the_eligible_gateways_in_turn():
     assert list(RoundRobin().pick(dials_of(7), pool_of(4, without=[1]))) == [0, 2, 3, 0, 2, 3, 0]
-    assert list(RoundRobin().pick(dials_of(3, first=2), pool_of(4, without=[1]))) == [3, 0, 2]
+    assert list(RoundRobin().pick(dials_of(3), pool_of(4, without=[1], turn=2))) == [3, 0, 2]
 
 
 def test_random_is_drawn_by_the_number_of_the_dial_and_the_key_of_the_pool():

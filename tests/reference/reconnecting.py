@@ -1,7 +1,7 @@
 """Clients that lose their gateway and come back, in plain SimPy, one process each: the independent oracle of the columns' lifecycle.
 
 It states the course of a connection as protocol.md tells it, not as the table does; draws have the engine's addresses. Token API and edge
-are queues that refuse who would wait too long. Leaves out: the gateway's own work, and all events that are said over a connection.
+are queues that refuse who would wait too long; see `edge` for the gateways. Leaves out: their own work, and all events that are said over a connection.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ import simpy
 from simfabric.chance import Law, decision_key, draw, tabulated, uniform, word
 from simfabric.protocol.profiles import PROFILES
 from simfabric.topology import Topology
+from tests.reference.edge import Edge
 
 SECOND = 1_000_000_000
 LEAST = 1_000_000  # No timer is shorter.
@@ -26,6 +27,9 @@ class Queue:
     def __init__(self, env: simpy.Environment, servers: int, patience: int, law: Law, key: int, errors: float = 0.0, unlucky: int = 0) -> None:
         self.env, self.patience, self.table, self.key, self.errors, self.unlucky = env, patience, tabulated(law), key, errors, unlucky
         self.free_at = [0] * servers
+
+    def takes(self) -> bool:
+        return max(0, min(self.free_at) - int(self.env.now)) <= self.patience
 
     def ask(self, client: int) -> Any:
         now = int(self.env.now)
@@ -46,6 +50,8 @@ class Reconnecting:
 
     topology: Topology
     delay: list[int]  # One-way delay of each client [ns].
+    address: list[int] = field(default_factory=list)  # Whence each client dials; not given: each has its own.
+    placed: list[tuple[int, int, int]] = field(default_factory=list)  # Client, time at which its connection opened, gateway.
     happened: list[tuple[int, str, int]] = field(default_factory=list)
 
     def run(self) -> list[tuple[int, str, int]]:
@@ -54,7 +60,9 @@ class Reconnecting:
         balancer = topology.balancer
         self.bootstrap, self.tokens = (self.api(name) for name in ("bootstrap", "token"))
         self.edge = Queue(env, balancer.servers, balancer.queue_timeout, balancer.handshake, self.key("balancer"))
-        self.losses = [(fault.at, fault.at + fault.down, fault.kind == "restart_node") for fault in topology.faults]
+        self.gateways = Edge(env, topology, self.address or list(range(topology.clients.count)))
+        self.home = [self.gateways.pick(client, client) if not topology.clients.start else -1 for client in range(topology.clients.count)]
+        self.gateways.cookie = {client: home for client, home in enumerate(self.home) if home >= 0}
         for client in range(topology.clients.count):
             env.process(self.client(client))
         env.run(until=topology.run.duration)
@@ -70,10 +78,14 @@ class Reconnecting:
     def note(self, client: int, what: str) -> None:
         self.happened.append((client, what, int(self.env.now)))
 
-    def call(self, queue: Queue, client: int, way: int, refused_way: int) -> Any:
+    def call(self, queue: Queue, client: int, way: int, refused_way: int, n: int = 0) -> Any:
         yield self.env.timeout(way)
-        came = int(self.env.now)
+        came, gateway = int(self.env.now), -1
+        if queue is self.edge and queue.takes():
+            gateway = self.gateways.pick(client, n)
         answer = yield from queue.ask(client)
+        if queue is self.edge and answer == OK and gateway < 0:
+            answer = BUSY
         if queue is not self.edge:
             yield self.env.timeout(way)
             return answer
@@ -81,9 +93,12 @@ class Reconnecting:
             yield self.env.timeout(refused_way)
             return answer
         yield self.env.timeout(self.topology.network.hop)  # A gateway is a hop further than the edge.
-        life, now = [sum(back <= at for _, back, _ in self.losses) for at in (came, int(self.env.now))], int(self.env.now)
+        there, now = self.gateways.life(gateway, came), int(self.env.now)
         yield self.env.timeout(refused_way)
-        return BROKEN if life[0] != life[1] or any(at <= now < back for at, back, _ in self.losses) else OK
+        if there != self.gateways.life(gateway, now) or self.gateways.down(gateway, now):
+            return BROKEN
+        self.home[client] = gateway
+        return OK
 
     def in_time(self, call: Any) -> Any:
         """The answer of a call, or None if there was none in time; the call then goes on all the same."""
@@ -143,7 +158,9 @@ class Reconnecting:
                         attempts = 0
                     drain = self.topology.gateways.drain
                     planned = why == "planned" and library is None
-                    wait = max(LEAST, drain.retry_after + round(u("away") * drain.spread)) if planned else failed(False)
+                    wait = 0 if planned and ready_at < at else failed(False)  # Before it is ready, a planned end counts as a failure, too.
+                    if planned:
+                        wait = max(LEAST, wait, drain.retry_after + round(u("away") * drain.spread))
             opened = None
             if wait < 0:
                 self.note(client, "gave up")
@@ -169,12 +186,14 @@ class Reconnecting:
                     continue
             self.note(client, "dialled")
             dials += 1
-            admitted = yield from self.in_time(self.call(self.edge, client, way, self.delay[client]))
+            admitted = yield from self.in_time(self.call(self.edge, client, way, self.delay[client], client * 1024 + dials - 1))
             if admitted != OK:
                 self.note(client, "refused")
                 wait = failed(admitted == BUSY, self.topology.balancer.retry_spread)
                 continue
             self.note(client, "opened")
+            self.placed.append((client, int(self.env.now), self.home[client]))
+            self.gateways.cookie[client] = self.home[client]
             opened = int(self.env.now)
             ready_at = opened + 2 * self.delay[client] + self.topology.routing.store_delay + 3 * hop  # Subscribed, and told where it stands.
             if library is not None and library.reset_on_open:
@@ -195,7 +214,8 @@ class Reconnecting:
     def end(self, client: int, habit: Any, opened: int, dials: int, ready_at: int) -> tuple[str, int]:
         """Why and when a connection ends for its client, if it was opened then."""
         config, delay, never = self.topology.clients, self.delay[client], self.topology.run.duration + 1
-        lost = [(at + delay + (0 if planned else config.notice), "planned" if planned else "lost") for at, _, planned in self.losses if at > opened - delay]
+        losses = [(at, planned) for at, _, planned in self.gateways.lives[self.home[client]] if at > opened - delay]
+        lost = [(at + delay + (0 if planned else config.notice), "planned" if planned else "lost") for at, planned in losses]
         heard_at, why = min(lost, default=(never, "lost"))
         if habit is None:
             return why, heard_at
@@ -204,7 +224,7 @@ class Reconnecting:
             return why, heard_at
         if habit.ends == "close":
             return "close", silent_from
-        last, is_ready = opened, ready_at < min([silent_from, *(at for at, _, _ in self.losses if at > opened - delay)])
+        last, is_ready = opened, ready_at < min([silent_from, *(at for at, _ in losses)])
         last = max(last, ready_at) if is_ready else last
         ping = opened + max(1_000_000, round(float(uniform(self.key("clients/heartbeat_phase"), client, dials)) * config.heartbeat_interval))
         while ping < silent_from:

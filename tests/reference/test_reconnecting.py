@@ -6,7 +6,8 @@ from simfabric.fabric import Fabric
 from simfabric.kernels import clients as kernels
 from simfabric.kernels.clients import GIVEN_UP, LEFT, OFFLINES, SILENCES
 from simfabric.kernels.frames import ASK, BOOT, DIAL, OPENED, REFUSED
-from simfabric.kernels.state import DELAY
+from simfabric.kernels.state import DELAY, LIFE
+from simfabric.kernels.tickets import TURN
 from tests.components.watching import Heard
 from tests.helpers import drive, run, topology_of
 from tests.reference.reconnecting import Reconnecting
@@ -74,6 +75,26 @@ CASES = {
 }
 
 
+DEPLOYS = """
+run: {duration: 300s, warmup: 0s, compiled: never}
+clients: {count: 120, subscriptions: 1, delay: "uniform(3ms, 40ms)", behind_nat: 50%, nat_size: 6, devices_per_user: 2}
+channels: {count: 10}
+traffic: [{name: chat, rate: 0/s}]
+gateways: {count: 6, work: {handshake: 0s, subscribe: 0s}, drain: {spread: 5s}}
+balancer: {servers: 2, handshake: exponential(100ms), queue_timeout: 500ms, health: {interval: 1s, timeout: 300ms, fall: 2, rise: 3}}
+apis: {token: {servers: 2, work: exponential(20ms), queue_timeout: 300ms}}
+"""
+PLANS = {
+    "gateways one after the other": "[{kind: rolling_deploy, at: 10s, down: 15s, pause: 9s}]",
+    "by twos, without a pause": "[{kind: rolling_deploy, at: 10s, batch: 2, down: 7s, pause: 0s}, {kind: rolling_deploy, at: 200s, batch: 4, down: 3s}]",
+    "all at once, and none is left": "[{kind: rolling_deploy, at: 10s, batch: 6, down: 20s}, {kind: rolling_deploy, at: 100s, batch: 5, down: 20s}]",
+    "two join, then one dies": "[{kind: scale_out, count: 2, at: 30s}, {at: 60s, down: 40s, target: {gateway: 0}}, {at: 61s, down: 1h, target: {gateway: 4}}]",
+    "they join in turn, in the middle of a deploy": "[{kind: scale_out, count: 2, at: 50s}, {kind: scale_out, at: 80s}, {kind: rolling_deploy, at: 20s, "
+    "down: 10s, pause: 11s}, {at: 160s, down: 50s, target: {gateway: 5}}]",
+}
+COMING = "[{name: office, share: 50%, stays: exponential(50s), away: exponential(20s)}, {name: mobile, share: 30%, stays: exponential(90s), ends: silent}]"
+
+
 def columns(topology, monkeypatch):
     """What the fabric's frames say: rows of (client, what, time [ns])."""
     fabric = Fabric(topology, False)
@@ -92,6 +113,7 @@ def columns(topology, monkeypatch):
     heard, tokens, balancer, bootstrap = Heard(fabric.clients), Heard(fabric.tokens), Heard(fabric.balancer), Heard(fabric.bootstrap)
     drive(fabric)
     crowd, hop, end = fabric.columns.crowd, topology.network.hop, topology.run.duration
+    fabric.opened = [(int(crowd.client[seat]), at, ticket % TURN // LIFE) for at, _, _, seat, ticket in heard.frames(OPENED).tolist()]
     rows = acted
     for watched, kind, what in (
         (heard, REFUSED, "refused"), (heard, OPENED, "opened"), (tokens, ASK, "asked"), (balancer, DIAL, "dialled"),
@@ -136,3 +158,19 @@ def test_every_client_does_what_its_process_does_to_the_nanosecond(case, monkeyp
     assert fabric.clients.tally.counters[GIVEN_UP] == gave_up and (gave_up > 0) == (case == "a mixed fleet")
     if "two" not in case and "clients.churn" not in CASES[case]:
         assert fabric.clients.tally.counters[OFFLINES] == len(banners)
+
+
+@pytest.mark.parametrize("policy", ["cookie", "source_ip", "consistent_hash", "rendezvous", "round_robin", "random"])
+@pytest.mark.parametrize("plan", PLANS)
+def test_through_deploys_every_client_dials_and_lands_where_plain_simpy_says(plan, policy, monkeypatch):
+    """Each health check happens there, and each policy is its definition: who does what, to the nanosecond, and at which gateway it ends."""
+    changes = {"faults": PLANS[plan], "balancer.policy": policy, "clients.churn": COMING if policy in ("cookie", "rendezvous") else "[]"}
+    topology = topology_of(DEPLOYS, **changes)
+    fabric, seen = columns(topology, monkeypatch)
+    crowd, who = fabric.columns.crowd, fabric.columns.who
+    reference = Reconnecting(topology, crowd.link[fabric.columns.seat_of, DELAY].tolist(), who.address.tolist())
+    expected = [row for row in reference.run() if row[1] not in ("offline", "gave up")]
+    latest = topology.run.duration - int(crowd.link[:, DELAY].max()) - topology.network.hop
+    assert [row for row in seen if row[2] < latest] == [row for row in expected if row[2] < latest]
+    assert sorted(row for row in fabric.opened if row[1] < latest) == sorted(row for row in reference.placed if row[1] < latest)
+    assert len(reference.placed) > 20 and len({gateway for _, _, gateway in reference.placed}) > 1, "void"

@@ -35,6 +35,10 @@ faults: [{at: 10s, down: 5s, target: {gateway: all}}, {at: 70s, kind: restart_no
 SLOW_LINKS = {"clients.bandwidth": "40kbit/s", "gateways.buffer": "6KB", "gateways.transients_upto": "20%"}
 CASES = {
     "a storm, and a planned restart": {},
+    "a deploy, and a gateway that joins": {
+        "faults": "[{kind: scale_out, at: 8s}, {kind: rolling_deploy, at: 20s, down: 4s, pause: 6s}, {at: 90s, down: 9s, target: {gateway: 2}}]",
+        "gateways.drain": "{spread: 5s}", "balancer.policy": "cookie",
+    },
     "everybody dials at the start": {"clients.start": "20s"},
     "refusals with advice": {"balancer.retry_after": "2s", "balancer.retry_spread": "20s", "balancer.handshake": "exponential(400ms)"},
     "an early banner": {"clients.reconnect.attempt_limit": "2", "balancer.handshake": "exponential(900ms)", "clients.reconnect.offline_retry": "20s"},
@@ -125,16 +129,23 @@ CONTROL = "{name: notices, rate: 6/min, lane: control}"
 
 @st.composite
 def drawn(draw):
-    """A small topology, as changes of CHAT: any pattern, delays, links, queues and waits, and one to three faults."""
+    """A small topology, as changes of CHAT: any pattern, delays, links, queues and waits, one to three faults, and gateways that join."""
 
     def one_of(*values):
         return draw(st.sampled_from(values))
 
-    faults = [
-        f"{{kind: {one_of('kill_node', 'restart_node')}, at: {draw(st.integers(1, 38))}s, down: {one_of('1ms', '900ms', '4s')}, "
-        f"target: {{gateway: {one_of('all', 'one', '0')}}}}}"
-        for _ in range(draw(st.integers(1, 3)))
-    ]
+    gateways = draw(st.integers(1, 4))
+
+    def fault():
+        when = f"at: {draw(st.integers(1, 38))}s, down: {one_of('1ms', '900ms', '4s')}"
+        kind = one_of("kill_node", "restart_node", "kill_node", "restart_node", "rolling_deploy")
+        if kind == "rolling_deploy":
+            return f"{{kind: rolling_deploy, {when}, pause: {one_of('0s', '2s')}, batch: {draw(st.integers(1, 2))}, count: {draw(st.integers(0, gateways))}}}"
+        return f"{{kind: {kind}, {when}, target: {{gateway: {one_of('all', 'one', '0')}}}}}"
+
+    faults = [fault() for _ in range(draw(st.integers(1, 3)))]
+    if gateways > 1 and draw(st.booleans()):
+        faults.append(f"{{kind: scale_out, at: {draw(st.integers(0, 38))}s, count: {draw(st.integers(1, gateways - 1))}}}")
     chat = f"{{name: chat, rate: {one_of('6/min', '30/min', '150/min')}, size: {one_of('200B', '3KB')}}}"  # Often, so that messages change places.
     return {
         "run.duration": "45s",
@@ -149,7 +160,8 @@ def drawn(draw):
         "clients.reconnect.attempt_limit": one_of("1", "8"),
         "clients.reconnect.stable_after": one_of("0s", "5s", "30s"),
         "clients.fleet": one_of("[]", "[{profile: ably-js, share: 40%}, {profile: phoenix, share: 40%}]"),
-        "gateways.count": draw(st.integers(1, 4)),
+        "gateways.count": gateways,
+        "balancer.policy": one_of("least_connections", "cookie", "rendezvous"),
         "gateways.buffer": one_of("1MB", "4KB"),
         "gateways.work.subscribe": one_of("1ms", "20us"),
         "gateways.work.handshake": one_of("100us", "100ms"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from simfabric.planning import plan, warnings
+from simfabric.running import run
 from simfabric.topology import load, loads
 
 FOLDER = Path(__file__).parents[2] / "topologies"
@@ -76,3 +77,26 @@ def test_the_stages_of_millions_fan_out_as_their_comments_say() -> None:
     chat, _ = ten_million.flows
     assert 160 <= chat.fan_out <= 180 and 132 <= chat.reach <= 136
     assert ten_million.memory < 8e9
+
+
+def test_the_rolling_deploy_says_what_to_look_for_and_ends_within_the_run() -> None:
+    topology = load(FOLDER / "rolling_deploy.yaml")
+    assert loads(topology.to_yaml()) == topology
+    assert "What to look for:" in (FOLDER / "rolling_deploy.yaml").read_text("utf-8").split("\n\n")[0]
+    assert (topology.clients.count, topology.gateways.count) == (10_000, 8)
+    (deploy,) = topology.faults
+    batches = -(-topology.gateways.count // deploy.batch)
+    assert deploy.at + batches * (deploy.down + deploy.pause) < topology.run.duration, "there is time to see what it leaves"
+    assert topology.gateways.drain.retry_after > topology.balancer.health.interval + topology.balancer.health.timeout, "nobody dials into a dead one"
+
+
+def test_a_small_rolling_deploy_leaves_the_slope_that_its_comment_tells() -> None:
+    """A fifth of the clients: by cookie the early ones fill up and stay so; with patience everybody is where they were; loads even them out."""
+    small = {"clients.count": 2_000, "channels.count": 4_000, "run.compiled": "always"}
+    topology = load(FOLDER / "rolling_deploy.yaml").with_(small)
+    cookie, patient, even = (run(topology.with_(changes)) for changes in ({}, {"gateways.drain.retry_after": "20s"}, {"balancer.policy": "least_connections"}))
+    assert all(result.lawful for result in (cookie, patient, even))
+    assert cookie.imbalance.end is not None and patient.imbalance.end is not None and even.imbalance.end is not None
+    assert cookie.imbalance.end.highest > 1.5 and patient.imbalance.end.highest < 1.1 and even.imbalance.end.highest < 1.1
+    moved = [result.rehydration["moved"] / result.rehydration["accepted"] for result in (cookie, patient, even)]
+    assert moved[0] > 0.6 and moved[1] < 0.05 and moved[2] > 0.9
