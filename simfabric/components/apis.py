@@ -21,6 +21,7 @@ from simfabric.kernels import log, servers
 from simfabric.kernels.clients import ADVISED, FAILED, TIMED_OUT
 from simfabric.kernels.frames import KIND_SHIFT, NO_STATE, REFUSED, STATE
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.slow import CLOSED, HEARD
 from simfabric.kernels.state import DELAY, LOW, WIDE
 from simfabric.topology.apis import Api as ApiConfig
 from simfabric.world import Array, World
@@ -38,6 +39,7 @@ class Api(Component):
         self.free_at = np.zeros(self.config.servers, np.int64)
         self.busy = np.zeros(self.config.servers, np.int64)
         self.counters = np.zeros(6, np.int64)  # Requests taken, sum of their arrivals, work [ns], refused, failed, answered too late.
+        self.unmade = [0, 0]  # Requests that their clients did not make after all, and the sum of their times.
         self.to: Component
         self._law = world.table(self.config.work)
         self._serve = world.kernel(servers.handshakes)
@@ -86,6 +88,23 @@ class Snapshots(Api):
     def __init__(self, world: World, columns: Columns) -> None:
         super().__init__(world, columns, "snapshot", STATE)
         self._watermarks = world.kernel(log.watermarks)
+
+    def advance(self, end: int) -> None:
+        """Serve in order of arrival. Who heard first that its gateway had closed the connection has not asked."""
+        frames, count = self.inbox.take(end)
+        crowd, seat = self.columns.crowd, frames[:count, 3] & LOW
+        made = np.ones(count, bool)
+        if len(crowd.refusing) > 1:
+            asked_at = frames[:count, 0] - self.world.topology.network.hop - crowd.link[seat, DELAY]
+            refusing = crowd.refusing[seat]
+            made = (refusing[:, CLOSED] != frames[:count, 3] // WIDE) | (asked_at < refusing[:, HEARD])
+        if not made.all():
+            self.unmade[0] += int((~made).sum())
+            self.unmade[1] += int(frames[:count][~made, 0].sum())
+            frames = frames[:count][made]
+            count = len(frames)
+        if count:
+            self._send(frames[:count], *self._done(frames, count))
 
     def _send(self, frames: Array, done: Array, refused: Array, failed: Array) -> None:
         """The answers, to the gateways' rows; a request without one to where its client asks again."""

@@ -146,7 +146,7 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
         turn=np.zeros(count, np.int8),
         belief=np.where(home >= 0, home.astype(np.int64) * LIFE, -1).astype(np.int32),
         broke_at=np.zeros(count, np.int64),
-        refusing=np.full((count if topology.gateways.overflow == "disconnect" else 1, 2), -1, np.int64),
+        refusing=np.full((max(count, 2) if topology.gateways.overflow == "disconnect" else 1, 4), -1, np.int64),
         state=np.where(home >= 0, LIVE, IDLE).astype(np.int8),
         flags=np.where(home >= 0, BOOTED, 0).astype(np.int8),
         ready_at=np.full(count, LONG_AGO, np.int64),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from simfabric.chance import draw, word
+from simfabric.kernels.slow import heard_of_end
 from simfabric.kernels.state import (
     APPENDED_AT,
-    BREAKS_AT,
     CHANNEL,
     CLOSED_SHIFT,
     CURSOR,
@@ -167,7 +167,7 @@ def answer(
             c = frames[f, 4] // WIDE
             i = subscription_of(seat, c, crowd)
             asked_at = at - hop - crowd.link[seat, DELAY]
-            if closed_before(i, crowd) or asked_at >= crowd.link[seat, BREAKS_AT]:  # Or its gateway had closed the connection before it asked.
+            if closed_before(i, crowd) or heard_of_end(seat, item // WIDE, asked_at, crowd):
                 counters[3] += 1
                 counters[4] = (counters[4] + at) & 4611686018427387903
                 continue

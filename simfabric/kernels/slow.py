@@ -6,13 +6,19 @@ longer than the grace is closed; what had been written before reaches its client
 
 from __future__ import annotations
 
-from simfabric.kernels.catching_up import tell
 from simfabric.kernels.state import BREAKS_AT, BUFFER, CLOSED_SLOW, DELAY, OVERFLOW_GRACE, PACE, SOFT_BUFFER, WIDE, Crowd, Nodes, Outs, Tally
 from simfabric.kernels.tickets import ticket_of
 
 SWEEP = 10_000_000  # So long after it was closed, a connection leaves the gateway's book [ns].
 SLOW = 4  # Row of a NOTICE: closed with 4508.
-SINCE, LAST = 0, 1  # Columns of `crowd.refusing`.
+SINCE, LAST, CLOSED, HEARD = range(4)  # Columns of `crowd.refusing`.
+
+
+def heard_of_end(seat: int, ticket: int, at: int, crowd: Crowd) -> bool:
+    """Whether at this time the client knows that its gateway has closed the connection with this ticket: what it would have asked, it asks no more."""
+    if len(crowd.refusing) == 1:
+        return False
+    return bool(crowd.refusing[seat, CLOSED] == ticket and at >= crowd.refusing[seat, HEARD])
 
 
 def refuse(seat: int, gateway: int, now: int, wired: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
@@ -30,7 +36,14 @@ def refuse(seat: int, gateway: int, now: int, wired: int, nodes: Nodes, crowd: C
     crowd.link[seat, BREAKS_AT] = ends
     tally.counters[CLOSED_SLOW] += 1
     ticket = ticket_of(gateway, seat, nodes, crowd)
-    tell(ends, (2 << 56) | seat, SLOW, seat, ticket, outs)
+    crowd.refusing[seat, CLOSED], crowd.refusing[seat, HEARD] = ticket, ends
+    n = outs.sent[1]
+    outs.sent[1] = n + 1
+    outs.down[n, 0] = ends
+    outs.down[n, 1] = (2 << 56) | seat
+    outs.down[n, 2] = SLOW
+    outs.down[n, 3] = seat
+    outs.down[n, 4] = ticket
     n = outs.sent[2]
     outs.sent[2] = n + 1
     outs.ask[n, 0] = now + SWEEP

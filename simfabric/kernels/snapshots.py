@@ -12,6 +12,7 @@ from simfabric.kernels.state import (
     ADVICE,
     BREAKS_AT,
     CURSOR,
+    DELAY,
     FETCH_CAP,
     FETCH_FACTOR,
     FETCH_FIRST,
@@ -19,6 +20,7 @@ from simfabric.kernels.state import (
     FETCHES,
     INCARNATION,
     KEY_FETCH_RETRY,
+    LINK_FREE_AT,
     LOW,
     PACE,
     RESET_COUNT,
@@ -67,6 +69,7 @@ def not_reset(at: int, gateway: int, item: int, extra: int, nodes: Nodes, crowd:
     arrives = behind_link(seat, at, crowd)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
+    crowd.link[seat, LINK_FREE_AT] = arrives - crowd.link[seat, DELAY] + 1  # Answers arrive one after the other: each draws its wait in that order.
     if crowd.link[seat, PACE] & SESSION:
         tell_session(29, (extra & 2) >> 1, subscription_of(seat, extra // WIDE, crowd), seat, 0, arrives, crowd, outs)
         return

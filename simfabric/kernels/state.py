@@ -22,7 +22,7 @@ class Crowd(NamedTuple):
     turn: Any  # int8[seats]: which of its connections the seat has with a gateway; see kernels/tickets.py. Gateways' truth.
     belief: Any  # int32[seats]: the ticket of the connection that the client believes to have, -1 = none.
     broke_at: Any  # int64[seats]: when the client lost its connection [ns], or when it first dialled.
-    refusing: Any  # int64[seats, 2]: since when a buffer refuses messages, and when it last did [ns], -1 = not yet; one row if that closes no connection.
+    refusing: Any  # int64[seats, 4]: full buffers, see kernels/slow.py; one row if they close no connection.
     state: Any  # int8[seats]: state of the protocol's table.
     flags: Any  # int8[seats]: what else a client remembers, in bits; see kernels/lifecycle.py.
     ready_at: Any  # int64[seats]: when the connection became ready [ns].

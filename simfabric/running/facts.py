@@ -165,7 +165,7 @@ def queues(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Queue]:
         served["gateways"] = (served["gateways"][0], sum(int(w.tally.counters[SERVED_AT]) for w in fabric.gateways.workers))
     served["balancer"] = (int(fabric.balancer.counters[0]), int(fabric.balancer.counters[1]))
     for api in apis(fabric):
-        served[api.name] = (int(api.counters[0]), int(api.counters[1]))
+        served[api.name] = (int(api.counters[0]) + api.unmade[0], int(api.counters[1]) + api.unmade[1])
     served["replay"] = (int(fabric.replay.counters[3]), int(fabric.replay.counters[4]))
     for component in fabric.components:
         if component.name in served:

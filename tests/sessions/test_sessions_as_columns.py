@@ -177,7 +177,7 @@ def drawn(draw):
         "lanes.patience": one_of("5ms", "1h"),
         "clients.links": one_of("[]", "[{name: cell, share: 50%, bandwidth: 20kbit/s}]"),
         "gateways.overflow": one_of("resync", "disconnect"),
-        "gateways.overflow_grace": one_of("0s", "1s"),
+        "gateways.overflow_grace": one_of("300ms", "1s"),
         "clients.replay_max": one_of("0", "4", "2000"),
         "clients.churn": one_of("[]", "[]", *CHURNS),
         "clients.heartbeat_interval": one_of("3s", "25s"),
