@@ -4,7 +4,7 @@
                      │  ▲                    │ ▲ ▲ ▲                                                       targeted  │
                      │  └────────────────────┘ │ │ └────────────────────────────────────────────────────────────────┘
                      ├──▶ balancer ────────────┘ └── replay, snapshots (broadcast: consumers ──▶ gateways; direct: storage ──▶ routers)
-                     └──▶ bootstrap API, token API
+                     └──▶ bootstrap API, token API                gateways ◀──▶ presence
 
 Who writes what: clients belief and timers; gateways links, homes, rows and slots; brokers (with `direct` the storage) the log's order;
 replay and snapshot API the answers; faults and leases whatever a control event changes, when every clock stands at that instant.
@@ -21,6 +21,7 @@ from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
 from simfabric.components.faults import Death, Faults, absent, deaths
 from simfabric.components.gateways import Gateways
+from simfabric.components.presence import Presence
 from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
 from simfabric.components.routers import Routers
@@ -66,17 +67,18 @@ class Fabric:
         self.snapshots = Snapshots(world, columns)
         self.bootstrap = Api(world, columns, "bootstrap", BOOTED)
         self.tokens = Api(world, columns, "token", TOKEN)
+        self.presence = Presence(world, columns, self.gateways) if topology.presence.enabled else None
         self._wire()
         self._hear()
         self.clients.begin()
         parts: list[Component | None] = [
             self.publishers, self.clients, self.bootstrap, self.tokens, self.balancer, self.gateways, self.storage, self.producers, self.brokers,
-            self.consumers, self.routers, self.replay, self.snapshots,
+            self.consumers, self.routers, self.replay, self.snapshots, self.presence,
         ]  # fmt: skip
         self.components = [component for component in parts if component is not None]
         self.conductor = Conductor(world, self.components, topology.run.window)
         self.planned: list[Death] = planned
-        self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers)
+        self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers, self.presence)
 
     def _wire(self) -> None:
         """Who sends to whom."""
@@ -97,6 +99,7 @@ class Fabric:
         self.gateways.down = self.clients
         self.gateways.ask, self.gateways.snapshot = self.replay, self.snapshots
         self.snapshots.to = self.gateways
+        self.gateways.presence = self.presence
         self.replay.gateways = self.gateways
         into_bus = self.producers or self.routers
         assert into_bus is not None
@@ -155,6 +158,11 @@ class Fabric:
                 self.routers.hears(self.gateways, hop)
             self.replay.hears(self.storage, 0)
             self.snapshots.hears(self.storage, 0)
+        if self.presence:
+            self.presence.hears(self.gateways, hop)
+            self.gateways.hears(self.presence, hop)
+            if topology.presence.debounce:
+                self.presence.hears(self.presence, topology.presence.debounce)
         if self.routers:
             self.routers.hears(self.gateways, topology.routing.store_delay + hop)
             self.gateways.hears(self.routers, hop)

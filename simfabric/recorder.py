@@ -41,6 +41,29 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """Presence at a checkpoint: users who came and went, what the store keeps, what it told, and what became of that."""
+
+    joined: int
+    parted: int
+    online_at_start: int
+    online: int  # Users with an entry, from the entries.
+    devices: int  # Connected devices, from the users' counts.
+    entries: int  # The same, from the entries.
+    amiss: int  # Seats whose entry is not the connection that a gateway has.
+    mending: int  # Of them, those of which something is on its way to the store.
+    published: int
+    suppressed: int  # By the debounce.
+    untold: int  # By a store that was too busy.
+    pending: int  # They wait for their debounce.
+    sent: int  # Frames to gateways.
+    served: int
+    under_way: int
+    members: int  # Subscribers in the slots that updates came to.
+    outcomes: dict[str, int]  # What became of them.
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Everything that the laws compare, at one instant [ns]; obligations are (message, subscriber) pairs."""
 
@@ -68,6 +91,7 @@ class Checkpoint:
     open: int  # Open connections, from the gateways' column.
     queues: tuple[Queue, ...]
     busy: tuple[Busy, ...]
+    presence: Watched | None = None  # Where the fabric keeps presence.
 
 
 TIMELINE = (

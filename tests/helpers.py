@@ -63,6 +63,9 @@ def outcome(fabric: Fabric) -> Outcome:
     nodes, columns = fabric.gateways.nodes, fabric.columns
     facts |= {"gateways busy": nodes.busy, "gateways free": nodes.free_at, "gateways state": nodes.state, "replay counters": fabric.replay.counters}
     facts |= {"messages": columns.log.rows[: columns.messages], "heads": columns.log.head_sequence, "links": columns.crowd.link, "homes": columns.crowd.home}
+    if fabric.presence is not None:
+        facts |= {"presence said": fabric.presence.counters, "presence seen": total.seen, "presence seconds": fabric.presence.seconds}
+        facts |= {f"presence {name}": column for name, column in fabric.presence.entries._asdict().items()}
     return Outcome(fabric, int(total.digest[0]), total.counters, trail, {name: np.asarray(fact).copy() for name, fact in facts.items()})
 
 

@@ -22,6 +22,7 @@ from simfabric.components.bus import Consumers
 from simfabric.components.clients import Clients
 from simfabric.components.deploys import arrivals, restarts
 from simfabric.components.gateways import Gateways
+from simfabric.components.presence import Presence
 from simfabric.components.routers import Routers
 from simfabric.errors import SimfabricError
 from simfabric.kernels.frames import NEVER
@@ -92,6 +93,7 @@ class Faults:
         balancer: Balancer,
         routers: Routers | None,
         consumers: Consumers | None,
+        presence: Presence | None = None,
     ) -> None:
         self.world = world
         self.gateways = gateways
@@ -99,6 +101,7 @@ class Faults:
         self.balancer = balancer
         self.routers = routers
         self.consumers = consumers
+        self.presence = presence
         self.events: list[tuple[int, str]] = []  # What happened, for the timeline.
         self._next: dict[int, list[Death]] = {}
         for death in planned:
@@ -133,6 +136,8 @@ class Faults:
         life = int(self.gateways.nodes.state[gateway, INCARNATION])
         seats = self.gateways.die(gateway)
         self.clients.lose(gateway, life, seats, death.planned)
+        if self.presence is not None:
+            self.presence.lost(gateway, life, seats, death.planned)
         self.events.append((self.world.now, f"gateway {gateway} {'restarted' if death.planned else 'killed'}, {len(seats)} connections lost"))
         if self.consumers is not None and self.consumers.broadcast:
             self.consumers.leave(gateway)

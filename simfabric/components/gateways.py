@@ -27,6 +27,8 @@ from simfabric.components.warming import Tenants
 from simfabric.kernels import gateways as kernels
 from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, OPENED, PUBLISH, ROW, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.looking import BY_NUMBER, KEY_LOOKING, LOOKING, PRESENCE, UPDATE_BYTES
+from simfabric.kernels.presence import JOIN, UPDATE
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
     ADVICE,
@@ -115,14 +117,18 @@ def nodes_of(world: World) -> Nodes:
     settings[SOFT_BUFFER] = int(config.transients_upto * config.buffer)
     settings[OVERFLOW_GRACE] = config.overflow_grace if config.overflow == "disconnect" else -1
     settings[ADVICE] = topology.balancer.retry_after or 0
-    shares = np.array([topology.clients.reconnect.factor, topology.clients.reconnect.jitter])
-    keys = np.zeros(7, np.int64)
+    presence = topology.presence
+    settings[PRESENCE], settings[UPDATE_BYTES], settings[BY_NUMBER] = presence.enabled, presence.size, presence.looking.share is None
+    shares = np.array([topology.clients.reconnect.factor, topology.clients.reconnect.jitter, 0.0])
+    shares[LOOKING] = presence.looking.count if presence.looking.share is None else presence.looking.share
+    keys = np.zeros(8, np.int64)
     names = {
         KEY_HANDSHAKE: "handshake", KEY_SUBSCRIBE: "subscribe", KEY_FRAME: "frame_in", KEY_DELIVERY: "delivery", KEY_PAUSE_EVERY: "pause_every",
         KEY_PAUSE_LENGTH: "pause_length",
     }  # fmt: skip
     for place, name in names.items():
         keys[place] = world.key(f"gateways/{name}")
+    keys[KEY_LOOKING] = world.key("presence/looking")
     keys[KEY_FETCH_RETRY] = world.key("clients/fetch_retry")
     state = np.zeros((count, NODE_COLUMNS), np.int64)
     state[:, ALIVE] = 1
@@ -183,6 +189,7 @@ class Gateways(Component):
         self.down: Component
         self.ask: Component
         self.snapshot: Component
+        self.presence: Component | None = None
         self._serve = world.kernel(kernels.serve)
         self._serve_by_lane = world.kernel(kernels.serve_by_lane)
         self.queue = LaneQueue(world, config.count) if world.topology.lanes.policy != "fifo" else None
@@ -285,9 +292,13 @@ class Gateways(Component):
             self.tenants.meet(opened[:, 4] % TURN // LIFE, self.columns.crowd.client[opened[:, 3]])
 
     def _ask(self, frames: Array) -> None:
-        """What clients ask for, to the replay service or to the snapshot API; when a gateway gives a connection up, to itself."""
+        """What clients ask for, to the replay service or the snapshot API; who comes and goes, to the presence store; whom it gives up, to itself."""
         if len(frames):
             kind = frames[:, 1] >> KIND_SHIFT
+            if self.presence is not None:
+                told = kind >= JOIN
+                self.presence.inbox.put(frames[told], int(told.sum()))
+                frames, kind = frames[~told], kind[~told]
             states, own = kind == SNAPSHOT, (kind == DROPPED) | (kind == LEAVE)
             for service, chosen in ((self.ask, ~(states | own)), (self.snapshot, states), (self, own)):
                 service.inbox.put(frames[chosen], int(chosen.sum()))
@@ -314,7 +325,7 @@ class Gateways(Component):
     def _only_traffic(self, frames: Array, count: int) -> bool:
         """Whether no frame changes who is subscribed where."""
         kind = frames[:count, 1] >> KIND_SHIFT
-        return bool(((kind == PUBLISH) | (kind == DELIVER)).all())
+        return bool(((kind == PUBLISH) | (kind == DELIVER) | (kind == UPDATE)).all())
 
     def _cuts(self, frames: Array, count: int) -> list[int]:
         """Where to cut the frames so that workers get about as many, and no gateway is shared."""

@@ -160,7 +160,7 @@ def _cancel(sessions: Sessions, one: Seated, effect: effects.CancelFetch, at: in
 
 def _deliver(sessions: Sessions, one: Seated, effect: effects.Deliver, at: int) -> inputs.ClientInput | None:
     """The user interface takes what it gets at once."""
-    sessions.delivered.extend((event.event, one.session.client, at) for event in effect.events)
+    sessions.delivered.extend((event.event, one.session.client, at) for event in effect.events if event.event >= 0)
     sessions.trace.delivery(at, one.name, effect)
     return inputs.ConsumerDrained()
 

@@ -15,6 +15,7 @@ from simfabric.kernels.frames import KIND_SHIFT, NEVER, WIDTH
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lifecycle import AWAY_AFTER, AWAY_SPREAD, BANNER, BOOTED, BUSY_AFTER, BUSY_SPREAD, NOT_READY
 from simfabric.kernels.log import message_at
+from simfabric.kernels.looking import SEEN
 from simfabric.kernels.slow import SLOW
 from simfabric.kernels.state import BYTES, CHANNEL, FATE, LANE, OWED, PREVIOUS, PUBLISHED_AT, PUBLISHER, SEQUENCE, STAGE_CONNECT, TRANSIENT, UNSENT, WIDE
 from simfabric.kernels.tickets import SILENT, gateway_of, life_of
@@ -162,6 +163,15 @@ def event(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     sessions.receive(one, found, frame[0], found.size)
 
 
+def seen(sessions: Sessions, one: Seated, frame: list[int]) -> None:
+    """Somebody's presence. It has a name below zero: it is no message."""
+    at, due, (high, subject) = frame[0], frame[2], divmod(frame[4], WIDE)
+    channel, status = divmod(high, 2)
+    size = sessions.topology.presence.size
+    name = -1 - ((due << 32 | subject) << 1 | status)
+    sessions.receive(one, frames.Envelope(channel, 0, 0, name, frames.PRESENCE, ts=due, user=subject, size=size, status=status), at, size)
+
+
 def filled(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     """The log's answer for one channel: the events from the cursor on, or, truncated, none of them."""
     (channel, upto), at = divmod(frame[4], WIDE), frame[0]
@@ -241,6 +251,7 @@ ARRIVALS: dict[int, Callable[[Sessions, Seated, list[int]], None]] = {
     kinds.SUBSCRIBED: told,
     kinds.TOP: top,
     kinds.EVENT: event,
+    SEEN: seen,
     kinds.FILLED: filled,
     kinds.STATE: state,
     kinds.NO_STATE: no_state,

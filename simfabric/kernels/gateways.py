@@ -12,6 +12,7 @@ from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
 from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
+from simfabric.kernels.looking import UPDATES, UPDATES_SHED, say_joined, say_parted, show, slot_of_update
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.slow import LAST
 from simfabric.kernels.snapshots import not_reset, reset
@@ -119,7 +120,7 @@ def serve_by_lane(
         lane = 0
         while True:
             a, b, c = head(frames, a, last, 0, 14, done, log), head(frames, b, last, 1, 14, done, log), head(frames, c, last, 2, 14, done, log)
-            while other < last and (done[other] != 0 or frames[other, 1] >> 56 == 14):
+            while other < last and (done[other] != 0 or frames[other, 1] >> 56 == 14 or frames[other, 1] >> 56 == 44):
                 other += 1
             core = free_first(nodes.free_at, first_core, nodes.settings[CORES])
             now = max(nodes.free_at[core], soonest(frames, a, b, c, last))
@@ -132,6 +133,9 @@ def serve_by_lane(
                 f = a if lane == 0 else b if lane == 1 else c
                 if lane == 2 and now - frames[f, 0] > lanes.settings[1]:
                     shed(frames[f, 0], tally)
+                    if frames[f, 1] >> 56 == 44:
+                        tally.counters[UPDATES] += 1
+                        tally.counters[UPDATES_SHED] += 1
                     done[f] = 1
                     continue
             if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally):
@@ -161,8 +165,11 @@ def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log
         shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
     elif kind == 7:
         subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
+    elif kind == 44:
+        show(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
     elif kind == 28:
         if nodes.state[gateway, ALIVE] == 1:
+            say_parted(at, gateway, frames[f, 3], nodes, outs)
             drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
     elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == ticket_of(gateway, frames[f, 3] & LOW, nodes, crowd):
         if kind == 18:
@@ -174,6 +181,7 @@ def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log
         elif kind == 23:
             reset(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
         elif kind == 24:
+            say_parted(at, gateway, frames[f, 3], nodes, outs)
             leave(gateway, frames[f, 3], nodes, book, crowd)
         elif kind == 27:
             become_ghost(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs)
@@ -188,7 +196,10 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
     if kind == 13:
         return bool(outs.sent[0] < len(outs.up))
     if kind == 4:
-        return bool(outs.sent[1] < len(outs.down))
+        return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
+    if kind == 44:
+        slot = slot_of_update(gateway, item, nodes, book, crowd) if nodes.settings[SESSIONS] == 1 else -1
+        return bool(slot < 0 or outs.sent[1] + book.slots[slot, SIZE] <= len(outs.down))
     if kind == 14:
         slot = extra
         if slot < 0:
@@ -208,9 +219,7 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
             outs.sent[3] = 1
             return False
         return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
-    if kind == 24 or kind == 28:
-        return True
-    if kind == 27:
+    if kind == 24 or kind == 28 or kind == 27:
         return bool(outs.sent[2] < len(outs.ask))
     if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
         outs.sent[3] = 2  # A client catches up with no more than the log holds.
@@ -331,6 +340,7 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
     outs.down[n, 0] = now + crowd.link[seat, DELAY]
     outs.down[n, 1] = (5 << 56) | seat
     outs.down[n, 4] = ticket_of(gateway, seat, nodes, crowd)
+    say_joined(now, seat, ticket_of(gateway, seat, nodes, crowd), nodes, outs)
 
 
 def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:

@@ -24,9 +24,19 @@ class Lanes(NamedTuple):
 @inlined
 def head(frames: Any, f: int, last: int, lane: int, kind: int, done: Any, log: Log) -> int:
     """The first frame from f on that waits in a lane; `last` if none does. Frames on their way down are of `kind` 14, or 13 where the bus hands them out."""
-    while f < last and (done[f] != 0 or frames[f, 1] >> 56 < kind or frames[f, 1] >> 56 > 14 or log.rows[frames[f, 3] - log.base[0], LANE] != lane):
+    while f < last and (done[f] != 0 or lane_of(frames, f, kind, log) != lane):
         f += 1
     return f
+
+
+@inlined
+def lane_of(frames: Any, f: int, kind: int, log: Log) -> int:
+    """The lane of a frame on its way down, -1 for any other. Presence is transient."""
+    if frames[f, 1] >> 56 == 44:
+        return 2
+    if frames[f, 1] >> 56 < kind or frames[f, 1] >> 56 > 14:
+        return -1
+    return int(log.rows[frames[f, 3] - log.base[0], LANE])
 
 
 @inlined

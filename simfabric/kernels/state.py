@@ -108,8 +108,8 @@ class Nodes(NamedTuple):
     """The gateways and their cores."""
 
     settings: Any  # int64[NODE_SETTINGS]
-    shares: Any  # float64[2]: how waits for a fetch grow and spread.
-    keys: Any  # int64[7]: keys of chance.
+    shares: Any  # float64[3]: how waits for a fetch grow and spread; who looks at presence.
+    keys: Any  # int64[8]: keys of chance.
     state: Any  # int64[gateways, 8]
     free_at: Any  # int64[gateways * cores]: when a core is next idle [ns].
     busy: Any  # int64[gateways]: work given so far [ns].
@@ -154,6 +154,7 @@ class Tally(NamedTuple):
     digest: Any  # uint64[1]: sum of the hashes of all deliveries.
     trail: Any  # int64[.., 3]: message, seat and arrival of every delivery, when a history is asked for; else int64[0, 3].
     trailed: Any  # int64[1]: deliveries on the trail.
+    seen: Any  # int64[BINS]: delays of presence, from when it was due to arrival.
 
 
 LIFE = 1024  # life = gateway * LIFE + incarnation.

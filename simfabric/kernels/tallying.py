@@ -19,6 +19,7 @@ def new_tally(regions: int) -> Tally:
         np.zeros(1, np.uint64),
         np.zeros((0, 3), np.int64),
         np.zeros(1, np.int64),
+        np.zeros(BINS, np.int64),
     )
 
 
@@ -30,6 +31,7 @@ def merged(tallies: Sequence[Tally]) -> Tally:
         total.counters[:] += tally.counters
         total.stages[:] += tally.stages
         total.digest[:] += tally.digest
+        total.seen[:] += tally.seen
         if len(tally.delays):
             total.delays[:] += tally.delays
     return total

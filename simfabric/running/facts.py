@@ -10,6 +10,7 @@ import numpy as np
 from simfabric.components.apis import Api
 from simfabric.components.component import Component
 from simfabric.fabric import Fabric
+from simfabric.kernels import presence as store
 from simfabric.kernels import subscriptions
 from simfabric.kernels.frames import DELIVER, KIND_SHIFT, PUBLICATION, PUBLISH
 from simfabric.kernels.state import (
@@ -47,6 +48,7 @@ from simfabric.kernels.state import (
 )  # fmt: skip
 from simfabric.kernels.tallying import merged
 from simfabric.recorder import Busy, Checkpoint, Queue
+from simfabric.running import presence
 from simfabric.world import Array
 
 OUTCOMES = {
@@ -104,6 +106,7 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
         open=int(fabric.gateways.nodes.state[:, OPEN].sum()),
         queues=tuple(queues(fabric, counted)),
         busy=tuple(busy(fabric, counted)),
+        presence=presence.watched(fabric, counted["gateways"]),
     )
 
 
@@ -166,6 +169,8 @@ def queues(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Queue]:
     served["balancer"] = (int(fabric.balancer.counters[0]), int(fabric.balancer.counters[1]))
     for api in apis(fabric):
         served[api.name] = (int(api.counters[0]) + api.unmade[0], int(api.counters[1]) + api.unmade[1])
+    if fabric.presence is not None:
+        served["presence"] = (int(fabric.presence.counters[store.SERVED]), int(fabric.presence.counters[store.SERVED_AT]))
     served["replay"] = (int(fabric.replay.counters[3]), int(fabric.replay.counters[4]))
     for component in fabric.components:
         if component.name in served:
@@ -197,6 +202,8 @@ def busy(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Busy]:
         yield _busy("bus", brokers.busy, brokers.free_at, fabric.topology.bus.threads, int(brokers.tally.counters[WORK]), now)
     if fabric.routers is not None:
         yield _busy("routers", fabric.routers.busy, fabric.routers.free_at, 1, int(fabric.routers.tally.counters[WORK]), now)
+    if fabric.presence is not None:
+        yield _busy("presence", fabric.presence.busy, fabric.presence.free_at, 1, int(fabric.presence.counters[store.WORK]), now)
     yield _busy("replay", replay.busy, replay.free_at, 1, int(replay.counters[5]), now)
 
 
@@ -219,6 +226,8 @@ def digest(fabric: Fabric) -> str:
         fabric.gateways.nodes.state, fabric.gateways.nodes.busy, fabric.balancer.open, fabric.balancer.counters, fabric.replay.counters,
         *(api.counters for api in apis(fabric)), columns.crowd.state, columns.crowd.attempt,
     ]  # fmt: skip
+    if fabric.presence is not None:
+        parts += [fabric.presence.counters, *fabric.presence.entries]
     for array in parts:
         hashed.update(np.ascontiguousarray(array).tobytes())
     return hashed.hexdigest()

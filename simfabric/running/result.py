@@ -37,7 +37,7 @@ from simfabric.kernels.state import (
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import PLACEMENT, TIMELINE, Checkpoint, Recorder
-from simfabric.running import facts, saving, text
+from simfabric.running import facts, presence, saving, text
 from simfabric.topology import Topology
 from simfabric.world import SECOND, Array
 
@@ -83,6 +83,8 @@ class Result:
     turned_away_busy: int  # Dials that a gateway refused because its core was too busy.
     churn: dict[str, int]  # Users who left; links that fell silent, what was sent into the silence, and written into it.
     transient: dict[str, int]  # Transient messages: deliveries, drops by full buffers, and frames dropped because they waited too long.
+    presence: dict[str, int]  # Who came and went, and what was told of it; empty where the fabric keeps no presence.
+    seen: Array  # int64[bins]: delays of presence after the warm-up, from when it was due to arrival.
     closed_slow: int  # Connections of slow consumers that gateways closed (4508).
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
@@ -255,6 +257,7 @@ class Result:
             "turned_away_busy": self.turned_away_busy,
             "churn": self.churn,
             "transient": self.transient,
+            "presence": self.presence and {**self.presence, **{name: seconds(quantile(self.seen, q)) for name, q in QUANTILES.items()}},
             "closed_slow": self.closed_slow,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
@@ -310,6 +313,8 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
             "buffer_full": int(gateways[TRANSIENT_DROPPED]),
             "waited_too_long": sum(int(counted[name].counters[SHED]) for name in ("gateways", "routers") if name in counted),
         },
+        presence=presence.figures_of(fabric.presence, counted["gateways"]),
+        seen=counted["gateways"].seen.copy(),
         closed_slow=int(gateways[CLOSED_SLOW]),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),

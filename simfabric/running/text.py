@@ -77,6 +77,7 @@ def _traffic(result: Result) -> Iterator[str]:
     if any(result.transient.values()):
         delivered, full, late = (format_count(n) for n in result.transient.values())
         yield f"transient     {delivered} deliveries; dropped: {full} at full buffers, {late} frames that waited too long"
+    yield from _presence(result)
     if result.closed_slow:
         yield f"slow          {format_count(result.closed_slow)} connections of slow consumers were closed"
     yield from _services(result)
@@ -97,6 +98,20 @@ def _placement(result: Result) -> Iterator[str]:
             f"rehydration   {counted['accepted']} dials accepted, {counted['moved']} by another gateway than before; {counted['subscribed']} subscriptions "
             f"set up, {counted['routes']} channels{tenants} new to their gateway"
         )
+
+
+def _presence(result: Result) -> Iterator[str]:
+    """Who came and went, and to whom it was told."""
+    if result.presence:
+        counted = {name: format_count(n) for name, n in result.presence.items()}
+        untold = f", {counted['untold']} not told by a busy store" if result.presence["untold"] else ""
+        yield (
+            f"presence      {counted['online']} online; {counted['joined']} came, {counted['parted']} went: {counted['published']} updates told (at most "
+            f"{counted['most_in_a_second']} in a second), {counted['suppressed']} debounced, {counted['pending']} pending{untold}"
+        )
+        full, late = result.presence["buffer_full"], result.presence["waited_too_long"]
+        lost = f"; dropped: {format_count(full)} at full buffers, {format_count(late)} frames that waited too long" if full or late else ""
+        yield f"              {counted['frames']} frames to gateways, {counted['delivered']} deliveries to those who look{lost}"
 
 
 def _services(result: Result) -> Iterator[str]:
@@ -121,6 +136,7 @@ def _delays(result: Result) -> Iterator[str]:
     rows = [("delivery", result.delays[1].sum(axis=0), "publication to arrival, live, after the warm-up")]
     rows += [(f"  {plain(region.name)[:11]}", result.delays[1, i], "the same, by region") for i, region in enumerate(result.topology.clients.regions)]
     rows += [(name.replace("_", " "), result.stages[STAGE_NAMES.index(name)], meaning) for name, meaning in MEANINGS.items()]
+    rows.append(("presence", result.seen, "an update, from when it was due to arrival"))
     for name, histogram, meaning in rows:
         if histogram.sum():
             cells = [quantile(histogram, q) for q in (0.5, 0.95, 0.99, 0.999)]

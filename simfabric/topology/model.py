@@ -22,6 +22,7 @@ from simfabric.topology.fanout import Fanout, Replay, Routing
 from simfabric.topology.faults import Fault, Published, Slo
 from simfabric.topology.kinds import COUNT, Quantity, Text
 from simfabric.topology.lanes import Lanes
+from simfabric.topology.presence import Presence
 from simfabric.topology.run import Network, Run
 from simfabric.topology.section import Section, as_text, items, leaf, section
 from simfabric.topology.storage import Bus, Storage
@@ -51,6 +52,7 @@ class Topology(Section):
     lanes: Lanes = section(Lanes, "Which message goes next where several wait.")
     routing: Routing = section(Routing, "The table of which gateways have subscribers of a channel.")
     replay: Replay = section(Replay, "Gives clients what they missed.")
+    presence: Presence = section(Presence, "Keeps who is online, and tells those who look.")
     apis: Apis = section(Apis, "The services that clients call before they dial.")
     faults: tuple[Fault, ...] = items(Fault, 10_000, "What goes wrong, and when.")
     slo: Slo = section(Slo, "What is promised.")
