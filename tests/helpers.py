@@ -53,7 +53,7 @@ def outcome(fabric: Fabric) -> Outcome:
     trail = fabric.gateways.trail()
     facts = {"digest": total.digest, "counters": total.counters, "delays": total.delays, "stages": total.stages, "trail": trail}
     for component in fabric.components:
-        facts[f"{component.name} frames"] = np.array([component.inbox.account[0], component.inbox.account[1], component.inbox.held])
+        facts[f"{component.name} frames"] = np.array([component.inbox.account[0], component.inbox.account[1], len(component.inbox.waiting())])
         tally = getattr(component, "tally", None)
         if tally is not None:
             facts |= {f"{component.name} counters": tally.counters, f"{component.name} stages": tally.stages}

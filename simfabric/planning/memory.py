@@ -31,6 +31,7 @@ AWAY_SUBSCRIPTION = ("resume_cursor", "resume_upto", "held_first", "held_run")  
 CHANNEL = ("members", "channel_first", "channel_more", "head_message", "head_sequence")
 SLOT, ROW, LATE, MESSAGE = ("slots",), ("rows",), ("late",), ("rows",)
 INDEX = ("index",)  # Two to four places for each late slot.
+PRESENCE_CLIENT, PRESENCE_USER = ("ticket",), ("devices", "shown", "last_seen", "gone_at")  # Of every client and user, where presence is kept.
 REFUSING = ("refusing",)  # Of every client, where a full buffer closes connections.
 FIXED = ("pool", "base")
 
@@ -109,6 +110,9 @@ def parts_of(
         Part("timeline", *_timeline(topology, mini)),
         Part("histograms", *_histograms(topology, mini)),
     ]
+    if mini.presence is not None:
+        users, entries = -(-clients // topology.clients.devices_per_user), mini.presence.entries
+        parts.append(Part("presence", 1, clients * row_bytes(entries, PRESENCE_CLIENT) + users * row_bytes(entries, PRESENCE_USER)))
     if not topology.clients.start:
         parts.append(Part("slots (channel on a gateway)", slots, slot))
     if away:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from simfabric.fabric import Fabric
+from simfabric.kernels.presence import Entries
 from simfabric.kernels.state import Book, Crowd, Log
 from simfabric.planning import free_memory, memory, plan, problems
 from simfabric.planning.machine import available, group_room
@@ -28,6 +29,7 @@ def test_every_column_is_counted() -> None:
     crowd = {*memory.CLIENT, *memory.AWAY_CLIENT, *memory.SUBSCRIPTION, *memory.AWAY_SUBSCRIPTION, *memory.CHANNEL, *memory.REFUSING} & set(Crowd._fields)
     assert crowd == set(Crowd._fields)
     assert {*memory.SLOT, *memory.ROW, *memory.LATE, *memory.INDEX, *memory.CHANNEL, *memory.FIXED} & set(Book._fields) == set(Book._fields)
+    assert {*memory.PRESENCE_CLIENT, *memory.PRESENCE_USER} == set(Entries._fields)
     assert {*memory.MESSAGE, *memory.CHANNEL, *memory.FIXED} & set(Log._fields) == set(Log._fields)
 
 
@@ -41,6 +43,15 @@ def test_the_parts_are_as_large_as_the_columns_of_a_real_fabric() -> None:
     assert parts["clients"] == pytest.approx(clients, rel=0.01)
     assert parts["subscriptions"] == pytest.approx(crowd.channels.nbytes + book.rows.nbytes, rel=0.03)
     assert parts["slots (channel on a gateway)"] == pytest.approx(book.slots.nbytes, rel=0.05)
+
+
+def test_presence_is_counted_where_it_is_kept() -> None:
+    changes = ("presence.enabled=true", "clients.devices_per_user=2")
+    presence = Fabric(topology_of(*changes), by_numba=False).presence
+    assert presence is not None
+    parts = {part.what: part.size for part in plan(topology_of(*changes)).parts}
+    assert parts["presence"] == sum(column.nbytes for column in presence.entries)
+    assert "presence" not in {part.what for part in plan(topology_of()).parts}
 
 
 def test_the_messages_of_the_run_are_counted_as_long_as_the_log_keeps_them() -> None:

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simfabric.kernels.clients import DIALS, GIVEN_UP, OFFLINES, REFUSALS
+from simfabric.kernels.looking import SHOWN, SHOWN_FULL
 from simfabric.kernels.state import (
     CLOSED_SLOW,
     FILLS,
@@ -76,6 +77,11 @@ CASES = {
     "a log that forgets": {"bus.retention": "4s", "traffic[0].rate": "20/min", "faults[0].down": "12s"},
     "users who come and go": {"clients.churn": "[{name: office, share: 80%, stays: exponential(20s), ends: close, away: exponential(8s)}]"},
     "links that fall silent": {"clients.churn": "[{name: mobile, share: 80%, stays: exponential(40s), ends: silent}]", "run.duration": "200s"},
+    "presence that comes and goes": {
+        "clients.churn": "[{name: a, share: 40%, stays: exponential(15s), ends: silent}, {name: b, share: 50%, stays: 8s, ends: close, away: 3s}]",
+        "presence": "{enabled: true, debounce: 2s, looking: 60%, lease: 12s}", "clients.heartbeat_interval": "6s",
+    },
+    "presence on slow links": {"presence": "{enabled: true, debounce: 0s, looking: 100%, size: 1KB}", **SLOW_LINKS},
     "both, and heartbeats that are short": {
         "clients.churn": "[{name: a, share: 40%, stays: exponential(15s), ends: silent}, {name: b, share: 50%, stays: 8s, ends: close, away: 3s}]",
         "clients.heartbeat_interval": "4s", "clients.heartbeat_timeout": "2s", "clients.gap_wait": "50ms",
@@ -106,6 +112,8 @@ def test_sessions_leave_the_same_facts_as_columns(case):
         assert counters[TRANSIENT_LIVE] > 1000 and (counters[TRANSIENT_DROPPED] > 50 or "routers" in case), "void"
     if case == "slow consumers that are cut off":
         assert counters[CLOSED_SLOW] > 10, "void"
+    if "presence" in case:
+        assert counters[SHOWN] > 200 and (counters[SHOWN_FULL] > 20 or "slow" not in case), "void"
     if case in ("refusals with advice", "an early banner", "a token API that refuses"):
         assert clients[REFUSALS] > 20, "void"
     assert (counters[TURNED_AWAY_BUSY] > 20) == ("busy gateways" in case), "void"

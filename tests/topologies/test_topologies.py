@@ -100,3 +100,13 @@ def test_a_small_rolling_deploy_leaves_the_slope_that_its_comment_tells() -> Non
     assert cookie.imbalance.end.highest > 1.5 and patient.imbalance.end.highest < 1.1 and even.imbalance.end.highest < 1.1
     moved = [result.rehydration["moved"] / result.rehydration["accepted"] for result in (cookie, patient, even)]
     assert moved[0] > 0.6 and moved[1] < 0.05 and moved[2] > 0.9
+
+
+def test_a_presence_storm_is_what_the_debounce_and_those_who_look_make_of_it() -> None:
+    def shown(**changes: object) -> dict[str, int]:
+        small = {"clients.count": 500, "channels.count": 50, "gateways.count": 2, "run.compiled": "never", "run.duration": "40s", "traffic.chat.rate": 0}
+        return run(load(FOLDER / "presence_storm.yaml").with_({**small, **changes})).presence
+
+    quiet, few, all_ = shown(), shown(**{"presence.debounce": "0s"}), shown(**{"presence.debounce": "0s", "presence.looking": "100%"})
+    assert (quiet["joined"], quiet["published"], quiet["suppressed"], quiet["delivered"]) == (500, 0, 1000, 0)
+    assert few["published"] == all_["published"] == 1000 and 12 < all_["delivered"] / few["delivered"] < 30

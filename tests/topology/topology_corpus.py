@@ -193,6 +193,9 @@ BROKEN: dict[str, tuple[str, str, str, str, str]] = {
         "version: 1\nclients: {fleet: [{profile: phoenix, share: 60%}, {profile: nats.py, share: 60%}]}\n", "2:11", "clients.fleet", "at most 100%", "120%",
     ),
     "a library that is not known": ("version: 1\nclients: {fleet: [{profile: phenix, share: 1%}]}\n", "2:29", "clients.fleet[0].profile", "one of", "phoenix"),
+    "an entry shorter than a heartbeat": ("version: 1\npresence: {lease: 4s}\n", "2:19", "presence.lease", "outlive a heartbeat, 10s", "three heartbeats"),
+    "a debounce of nothing": ("version: 1\npresence: {debounce: 1ms}\n", "2:22", "presence.debounce", "at least 10ms", "0s for none"),
+    "more lookers than all": ("version: 1\npresence: {looking: 101%}\n", "2:21", "presence.looking", "from 0% to 100%", "share such as"),
     "a token that is stale at once": ("version: 1\napis: {token: {ttl: 5s}}\n", "2:21", "apis.token.ttl", "longer than the margin", "lengthen"),
     "two regions of one name": (
         "version: 1\nclients: {regions: [{name: a, share: 50%}, {name: a, share: 50%}]}\n", "2:51", "clients.regions[1].name", "must be unique", "another",
