@@ -53,7 +53,7 @@ class Fabric:
         self.brokers: Brokers | None = None
         self.consumers: Consumers | None = None
         if pattern != "direct":
-            self.producers = Producers(world, columns, self.gateways, partitions_of_channels(world))
+            self.producers = Producers(world, columns, self.gateways, partitions_of_channels(world, columns.crowd.members))
             self.brokers = Brokers(world, columns)
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())

@@ -29,11 +29,21 @@ from simfabric.world import Array, World
 ACKS = {"none": 0, "leader": 1, "all": 2}
 
 
-def partitions_of_channels(world: World) -> Array:
-    """The partition of every channel, int32."""
+def partitions_of_channels(world: World, members: Array) -> Array:
+    """The (first) partition of every channel, int32: by its key, or where hot channels have partitions of their own, one of those."""
     topology = world.topology
     channels = len(topology.channels.given) + topology.channels.count
-    return channel_partitions(np.arange(channels), topology.bus.partitions)
+    own = topology.hot.partitions
+    partition = channel_partitions(np.arange(channels), topology.bus.partitions - own)
+    if own:
+        hot = np.flatnonzero(members >= topology.hot.members)
+        partition[hot] = topology.bus.partitions - own + np.arange(len(hot)) % own
+    return partition
+
+
+def shards_of_channels(world: World, members: Array) -> Array:
+    """Over how many partitions each channel is spread, int32."""
+    return np.where(members >= world.topology.hot.members, world.topology.hot.shards, 1).astype(np.int32)
 
 
 class Producers(Component):
@@ -47,6 +57,7 @@ class Producers(Component):
         self.columns = columns
         self.gateways = gateways
         self.partition_of = partition_of
+        self.shards_of = shards_of_channels(world, columns.crowd.members)
         self.tally = new_tally(0)
         self.brokers: Component
         rows = topology.gateways.count + len(topology.traffic)
@@ -72,7 +83,8 @@ class Producers(Component):
         self._mark += 1
         columns = self.columns
         sent = self._batch(
-            frames, count, end, bus.linger, bus.batch, network.bus_hop or network.hop, bus.partitions, self.partition_of, self._accumulators, self._mark,
+            frames, count, end, bus.linger, bus.batch, network.bus_hop or network.hop, bus.partitions, self.world.topology.hot.partitions, self.partition_of,
+            self.shards_of, self._accumulators, self._mark,
             np.empty((count, 2), np.int64), columns.log, self.gateways.nodes, out, self._kept, self.tally,
         )  # fmt: skip
         self.waiting = self._kept[: self._kept[-1, 0]].copy()

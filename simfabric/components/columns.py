@@ -23,6 +23,7 @@ from simfabric.kernels.state import (
     BREAKS_AT,
     DELAY,
     FATE,
+    HOT,
     LANE,
     LIFE,
     MESSAGE_COLUMNS,
@@ -215,6 +216,7 @@ class Columns:
         channels = len(self.crowd.members)
         self.log = Log(np.zeros((1024, MESSAGE_COLUMNS), np.int64), np.zeros(1, np.int64), np.full(channels, -1, np.int64), np.zeros(channels, np.int64))
         self.lane_of = np.array([LANES.index(source.lane) for source in world.topology.traffic] or [0], np.int64)  # Of each source.
+        self.hot_from = world.topology.hot.members  # Members from which on a channel is hot.
         self.published = 0  # Messages published and taken out of the log since, and their obligations.
         self.owed = 0
         self.backend = [0, 0]  # Of them, those of back-end producers.
@@ -236,6 +238,7 @@ class Columns:
         block[:, PREVIOUS] = -1
         block[:, FATE] = 0
         block[:, LANE], block[:, SOURCE] = self.lane_of[source], source
+        block[:, HOT] = self.crowd.members[channel] >= self.hot_from
         block[:, OWED] = np.where(block[:, LANE] == TRANSIENT, 0, self.crowd.members[channel])
         self.messages += count
         return np.arange(first, first + count, dtype=np.int64)

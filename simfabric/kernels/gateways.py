@@ -84,7 +84,7 @@ from simfabric.kernels.state import (
     Outs,
     Tally,
 )
-from simfabric.kernels.subscriptions import append_row, find_slot, rows_needed
+from simfabric.kernels.subscriptions import FOLLOWS, append_row, find_slot, rows_needed
 from simfabric.kernels.tickets import ticket_of
 from simfabric.kernels.transients import fan_out_transient
 
@@ -191,6 +191,8 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         return bool(outs.sent[1] < len(outs.down))
     if kind == 14:
         slot = extra
+        if slot >= FOLLOWS:
+            slot -= FOLLOWS
         if slot < 0:
             channel = log.rows[item - log.base[0], CHANNEL]
             slot = find_slot(channel, gateway, nodes.state[gateway, INCARNATION], book)
@@ -224,9 +226,14 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
 def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """A message for this gateway's subscribers. What was sent to an earlier life of the gateway is stale; without subscribers it is wasted.
 
-    `slot` < 0 stands for -1 - incarnation: the sender does not know the slot, the gateway looks it up.
+    `slot` has FOLLOWS added if it goes in a frame with the one before it; `slot` < 0 stands for
+    -1 - incarnation: the sender does not know the slot, the gateway looks it up.
     """
     incarnation = nodes.state[gateway, INCARNATION]
+    follows = 0
+    if slot >= FOLLOWS:
+        slot -= FOLLOWS
+        follows = 1
     life = -1 - slot
     if slot >= 0:
         life = 0 if slot < book.pool[SLOTS_FIRST] else book.late[slot - book.pool[SLOTS_FIRST], INCARNATION_OF]
@@ -252,9 +259,9 @@ def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: 
     nodes.state[gateway, SENT_BYTES] += subscribers * log.rows[row, BYTES]
     late = 1 if log.rows[row, PUBLISHED_AT] >= nodes.settings[WARMUP] else 0
     if log.rows[row, LANE] == TRANSIENT:
-        fan_out_transient(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+        fan_out_transient(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
     else:
-        fan_out(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+        fan_out(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
 
 
 def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:

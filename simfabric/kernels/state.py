@@ -72,11 +72,12 @@ class Book(NamedTuple):
 
 
 # Columns of a message and its fates: see kernels/log.py.
-# OWED: the subscribers that must get it, connected or not; none for a transient message. SOURCE: which source of the traffic made it.
+# HOT: 1 in a hot channel. OWED: the subscribers that must get it, connected or not; none for a transient message. SOURCE: which source of the traffic made it.
 (
     PUBLISHED_AT, CHANNEL, PUBLISHER, BYTES, SEQUENCE, PREVIOUS, RECEIVED_AT, SAVED_AT, APPENDED_AT, VISIBLE_AT, ROUTED_AT, FATE, LANE, SOURCE, OWED,
-) = range(15)  # fmt: skip
-MESSAGE_COLUMNS = 15
+    HOT,
+) = range(16)  # fmt: skip
+MESSAGE_COLUMNS = 16
 UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON = range(6)  # PASSED_ON: a transient message that the bus has handed out.
 CONTROL, DURABLE, TRANSIENT = range(3)  # Lanes, the first goes first. What is transient has no sequence, is not in the log, and is never sent again.
 
@@ -140,9 +141,9 @@ class Outs(NamedTuple):
 ) = range(32)  # fmt: skip
 COUNTERS = 64
 # Histograms of stages.
-STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT, STAGE_TRANSIENT = range(10)
-STAGE_NAMES = ("gateway_in", "gateway_wait", "catch_up", "recovery", "connect", "ack", "storage", "bus", "fanout", "transient")
-STAGES = 10
+STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT, STAGE_TRANSIENT, STAGE_HOT = range(11)
+STAGE_NAMES = ("gateway_in", "gateway_wait", "catch_up", "recovery", "connect", "ack", "storage", "bus", "fanout", "transient", "hot")
+STAGES = 11
 
 
 class Tally(NamedTuple):

@@ -49,7 +49,7 @@ QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
 API_COUNTS = ("requests", "refused", "failed", "late")
 MESSAGE_NAMES = (
     "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at",
-    "routed_at", "fate", "lane", "source", "owed",
+    "routed_at", "fate", "lane", "source", "owed", "hot",
 )  # fmt: skip
 
 
@@ -83,6 +83,7 @@ class Result:
     turned_away_busy: int  # Dials that a gateway refused because its core was too busy.
     churn: dict[str, int]  # Users who left; links that fell silent, what was sent into the silence, and written into it.
     transient: dict[str, int]  # Transient messages: deliveries, drops by full buffers, and frames dropped because they waited too long.
+    hot: dict[str, int]  # Hot channels: how many have many members; messages coalesced, dropped by the cap, and deferred by it.
     closed_slow: int  # Connections of slow consumers that gateways closed (4508).
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
@@ -256,6 +257,7 @@ class Result:
             "churn": self.churn,
             "transient": self.transient,
             "closed_slow": self.closed_slow,
+            "hot": self.hot,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -310,12 +312,20 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
             "buffer_full": int(gateways[TRANSIENT_DROPPED]),
             "waited_too_long": sum(int(counted[name].counters[SHED]) for name in ("gateways", "routers") if name in counted),
         },
+        hot=hot_of(fabric),
         closed_slow=int(gateways[CLOSED_SLOW]),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,
         trace=fabric.clients.sessions.trace.steps() if fabric.clients.sessions else (),
     )
+
+
+def hot_of(fabric: Fabric) -> dict[str, int]:
+    """What the fabric's routers did with hot channels."""
+    windows = fabric.routers.hot if fabric.routers else None
+    done = {name: getattr(windows, name) if windows else 0 for name in ("coalesced", "capped", "deferred")}
+    return {"channels": int((fabric.columns.crowd.members >= fabric.columns.hot_from).sum()), **done}
 
 
 def seconds(ns: float | None) -> float | None:

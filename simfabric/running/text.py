@@ -19,6 +19,7 @@ MEANINGS = {
     "bus": "batched, appended, replicated",
     "fanout": "fetched and routed",
     "gateway_wait": "wait at the gateway of a subscriber",
+    "hot": "publication to arrival in hot channels",
     "transient": "publication to arrival of transient messages",
     "ack": "publisher has its acknowledgement",
     "catch_up": "age of a message at its replay",
@@ -77,6 +78,9 @@ def _traffic(result: Result) -> Iterator[str]:
     if any(result.transient.values()):
         delivered, full, late = (format_count(n) for n in result.transient.values())
         yield f"transient     {delivered} deliveries; dropped: {full} at full buffers, {late} frames that waited too long"
+    if result.hot["channels"]:
+        channels, coalesced, capped, deferred = (format_count(n) for n in result.hot.values())
+        yield f"hot           {channels} channels have many members; {coalesced} messages coalesced, {capped} capped, {deferred} deferred"
     if result.closed_slow:
         yield f"slow          {format_count(result.closed_slow)} connections of slow consumers were closed"
     yield from _services(result)
@@ -120,6 +124,9 @@ def _delays(result: Result) -> Iterator[str]:
     yield f"{'delay':14}{'p50':>11}{'p95':>11}{'p99':>11}{'p99.9':>11}"
     rows = [("delivery", result.delays[1].sum(axis=0), "publication to arrival, live, after the warm-up")]
     rows += [(f"  {plain(region.name)[:11]}", result.delays[1, i], "the same, by region") for i, region in enumerate(result.topology.clients.regions)]
+    if result.hot["channels"]:
+        elsewhere = result.delays[1].sum(axis=0) - result.stages[STAGE_NAMES.index("hot")]
+        rows.append(("elsewhere", elsewhere, "the same, in channels that are not hot"))
     rows += [(name.replace("_", " "), result.stages[STAGE_NAMES.index(name)], meaning) for name, meaning in MEANINGS.items()]
     for name, histogram, meaning in rows:
         if histogram.sum():

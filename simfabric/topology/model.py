@@ -20,6 +20,7 @@ from simfabric.topology.clients import Clients
 from simfabric.topology.edge import Balancer, Gateways
 from simfabric.topology.fanout import Fanout, Replay, Routing
 from simfabric.topology.faults import Fault, Published, Slo
+from simfabric.topology.hot import Hot
 from simfabric.topology.kinds import COUNT, Quantity, Text
 from simfabric.topology.lanes import Lanes
 from simfabric.topology.run import Network, Run
@@ -48,6 +49,7 @@ class Topology(Section):
     storage: Storage = section(Storage, "Keeps messages before they go to the bus.")
     bus: Bus = section(Bus, "The replicated log that carries messages.")
     fanout: Fanout = section(Fanout, "How gateways with subscribers get the messages.")
+    hot: Hot = section(Hot, "Channels with so much fan-out that the others may suffer, and what is done about them.")
     lanes: Lanes = section(Lanes, "Which message goes next where several wait.")
     routing: Routing = section(Routing, "The table of which gateways have subscribers of a channel.")
     replay: Replay = section(Replay, "Gives clients what they missed.")

@@ -24,6 +24,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from faults_strike_someone(topology)
     yield from some_gateway_is_there(topology)
     yield from direct_fan_out_has_its_log(topology)
+    yield from hot_channels_have_their_place(topology)
 
 
 def clients_fit(topology: Topology) -> Iterator[Refusal]:
@@ -149,3 +150,21 @@ def direct_fan_out_has_its_log(topology: Topology) -> Iterator[Refusal]:
                 "producers",
                 reads=("traffic", "fanout.pattern"),
             )
+
+
+def hot_channels_have_their_place(topology: Topology) -> Iterator[Refusal]:
+    """Windows are the routers' business, partitions the bus's, and some partitions are left for the others."""
+    hot, pattern, partitions = topology.hot, topology.fanout.pattern, topology.bus.partitions
+    reads = ("fanout.pattern", "bus.partitions")
+    if hot.policy != "none" and pattern == "broadcast":
+        yield Refusal(
+            "with broadcast no router sees a message", "take fanout.pattern targeted or direct, or hot.policy none", ("hot", "policy"), hot.policy, reads
+        )
+    if pattern == "direct" and (hot.partitions > 0 or hot.shards > 1):
+        yield Refusal(
+            "with direct there is no bus with partitions", "take fanout.pattern targeted, or leave hot.partitions and hot.shards out", ("hot",), None, reads
+        )
+    elif hot.partitions >= partitions or hot.shards > partitions:
+        where = "partitions" if hot.partitions >= partitions else "shards"
+        cure = f"raise bus.partitions or lower hot.{where}"
+        yield Refusal(f"the bus has {write_count(partitions)} partitions, and the other channels need one", cure, ("hot", where), None, reads)

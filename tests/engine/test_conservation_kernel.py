@@ -141,7 +141,7 @@ def test_a_batch_closes_when_it_is_full_or_has_lingered(records, linger, limit, 
         out, kept = np.zeros((len(taken), 5), np.int64), np.zeros((len(taken) + 1, 5), np.int64)
         scratch = np.zeros((len(taken), 2), np.int64)
         sent = plain(bus.batch)(
-            table_of(taken), len(taken), clock, linger, limit, 7, 2, partition_of, accumulators, mark, scratch, messages,
+            table_of(taken), len(taken), clock, linger, limit, 7, 2, 0, partition_of, np.ones(3, np.int32), accumulators, mark, scratch, messages,
             fabric.gateways.nodes, out, kept, new_tally(0),
         )  # fmt: skip
         waiting = [tuple(frame) for frame in kept[: kept[-1, 0]].tolist()]
