@@ -27,6 +27,7 @@ class Crowd(NamedTuple):
     flags: Any  # int8[seats]: what else a client remembers, in bits; see kernels/lifecycle.py.
     ready_at: Any  # int64[seats]: when the connection became ready [ns].
     asked_at: Any  # int64[seats]: when the client asked for its last token [ns].
+    no_state_at: Any  # int64[seats]: when the client last heard that there is no state [ns].
     drawn: Any  # int32[seats, 4]: backoffs, slow retries, advised waits and waits for a fetch ever drawn: the addresses of their chance.
     attempt: Any  # int32[seats]: failed attempts since the last stable connection.
     dials: Any  # int32[seats]: dials ever: the address of the balancer's chance.
