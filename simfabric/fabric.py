@@ -21,6 +21,7 @@ from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
 from simfabric.components.faults import Death, Faults, absent, deaths
 from simfabric.components.gateways import Gateways
+from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
 from simfabric.components.routers import Routers
@@ -77,6 +78,7 @@ class Fabric:
         self.conductor = Conductor(world, self.components, topology.run.window)
         self.planned: list[Death] = planned
         self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers)
+        self.pressure = Pressure(world, self.gateways, self.consumers, self.faults.events)
 
     def _wire(self) -> None:
         """Who sends to whom."""

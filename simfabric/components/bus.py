@@ -157,6 +157,7 @@ class Consumers(Component):
             fetched=np.zeros((self.count, bus.partitions), np.int64),
             owner_of=owner.astype(np.int32),
             alive=np.ones(self.count, np.int8),
+            paused=np.zeros((self.count, bus.brokers), np.int8),
         )
         self.committed = np.zeros((self.count, bus.partitions), np.int64)
         self.to: Component
@@ -213,6 +214,24 @@ class Consumers(Component):
         """The messages whose records somebody has not fetched yet."""
         return np.concatenate([self.shelf.records[broker, :held, kernels.RECORD_MESSAGE] for broker, held in enumerate(self.shelf.held)])
 
+    @property
+    def paused(self) -> Array:
+        """bool[consumers]: those that do not fetch as they like."""
+        return np.asarray(self.shelf.paused.any(axis=1))
+
+    def pause(self, consumer: int) -> None:
+        """It asks for nothing from now on."""
+        self.shelf.paused[consumer] = kernels.PAUSED
+
+    def resume(self, consumer: int) -> None:
+        """It asks again, from now on: as before if nothing waits for it, else once."""
+        turn = 2 * (self.world.topology.network.bus_hop or self.world.topology.network.hop)
+        behind = ((self.shelf.visible - self.shelf.fetched) * self._mine())[consumer].any()
+        self.shelf.paused[consumer] = kernels.ONCE if behind else 0
+        responded = self.shelf.reading[consumer, :, kernels.RESPONDED_AT]
+        np.maximum(responded, self.world.now - turn, out=responded)
+        self._next = self.world.now
+
     def leave(self, consumer: int) -> None:
         """A gateway that consumes for itself died."""
         self.shelf.alive[consumer] = 0
@@ -221,6 +240,7 @@ class Consumers(Component):
         """It is back, and reads from the end of the log on."""
         shelf = self.shelf
         shelf.alive[consumer] = 1
+        shelf.paused[consumer] = 0
         shelf.reading[consumer, :, kernels.NEXT_RECORD] = shelf.first + shelf.held
         shelf.reading[consumer, :, kernels.RESPONDED_AT] = self.world.now - (1 << 40)
         shelf.fetched[consumer] = shelf.visible

@@ -61,6 +61,7 @@ from simfabric.kernels.state import (
     OPEN,
     OVERFLOW_GRACE,
     PAUSE_AT,
+    QUEUE_BOUND,
     REPLAY_MAX,
     SESSIONS,
     SHARED,
@@ -112,6 +113,7 @@ def nodes_of(world: World) -> Nodes:
     storage = topology.storage.enabled
     settings[TRANSIENT_DELAY] = network.hop if storage else 0
     settings[TRANSIENT_NAME] = (DELIVER << KIND_SHIFT) | (1 << 55) if topology.fanout.pattern == "direct" else PUBLISH << KIND_SHIFT
+    settings[QUEUE_BOUND] = topology.backpressure.queue if topology.backpressure.policy == "shed" else NEVER
     settings[SOFT_BUFFER] = int(config.transients_upto * config.buffer)
     settings[OVERFLOW_GRACE] = config.overflow_grace if config.overflow == "disconnect" else -1
     settings[ADVICE] = topology.balancer.retry_after or 0

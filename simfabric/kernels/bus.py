@@ -171,6 +171,7 @@ def append_records(
 
 RECORD_AT, RECORD_MESSAGE, RECORD_PARTITION, RECORD_BYTES, RECORD_ID = range(5)  # Columns of a broker's visible records.
 RECORD_COLUMNS = 5
+PAUSED, ONCE = 1, 2
 NEXT_RECORD, RESPONDED_AT = 0, 1  # Columns of a consumer's reading of one broker.
 
 
@@ -185,6 +186,7 @@ class Shelf(NamedTuple):
     fetched: Any  # int64[consumers, partitions]: records handed out.
     owner_of: Any  # int32[partitions]: the consumer of a partition, -1 when every consumer reads all.
     alive: Any  # int8[consumers]
+    paused: Any  # int8[consumers, brokers]: 0, PAUSED, or ONCE: paused after one more answer.
 
 
 def put_on_shelf(frames: Any, count: int, log: Log, shelf: Shelf) -> None:
@@ -258,7 +260,7 @@ def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: i
             first = shelf.first[broker]
             i = shelf.reading[consumer, broker, NEXT_RECORD] - first
             responded = shelf.reading[consumer, broker, RESPONDED_AT]
-            while i < shelf.held[broker]:
+            while i < shelf.held[broker] and shelf.paused[consumer, broker] != PAUSED:
                 if not is_for(consumer, shelf.records[broker, i, RECORD_PARTITION], shelf):
                     i += 1
                     continue
@@ -285,6 +287,8 @@ def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: i
                         shelf.fetched[consumer, p] += 1
                     i += 1
                 responded = answers
+                if shelf.paused[consumer, broker] == ONCE:
+                    shelf.paused[consumer, broker] = PAUSED
             shelf.reading[consumer, broker, NEXT_RECORD] = first + i
             shelf.reading[consumer, broker, RESPONDED_AT] = responded
     return sent

@@ -50,8 +50,10 @@ from simfabric.kernels.state import (
     OVERFLOW_GRACE,
     OWED,
     POOL_NEXT,
+    PROTECTED,
     PUBLISHED_AT,
     PUBLISHER,
+    QUEUE_BOUND,
     RECEIVED_AT,
     ROUTES,
     SENT_BYTES,
@@ -59,6 +61,8 @@ from simfabric.kernels.state import (
     SERVED_AT,
     SESSIONS,
     SHARED,
+    SHED,
+    SHED_FRAMES,
     SIZE,
     SLOTS_FIRST,
     SLOTS_USED,
@@ -66,6 +70,8 @@ from simfabric.kernels.state import (
     STALE,
     STORE_DELAY,
     SUBSCRIBED,
+    THROTTLED,
+    THROTTLED_COUNT,
     TRANSIENT,
     TRANSIENT_DELAY,
     TRANSIENT_NAME,
@@ -253,12 +259,17 @@ def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: 
         now = worked(core, begins + draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway)), nodes)
         finish(gateway, core, begins, now, nodes, tally)
         return
+    transient = log.rows[row, LANE] == TRANSIENT
+    free = nodes.free_at[free_first(nodes.free_at, gateway * nodes.settings[CORES], nodes.settings[CORES])]
+    if free - at > nodes.settings[QUEUE_BOUND]:  # Clients that see the gap fetch what is durable later.
+        tally.counters[SHED if transient else SHED_FRAMES] += 1
+        return
     subscribers = book.slots[slot, SIZE]
     tally.counters[EXPECTED] += subscribers
     nodes.state[gateway, WRITTEN] += subscribers
     nodes.state[gateway, SENT_BYTES] += subscribers * log.rows[row, BYTES]
     late = 1 if log.rows[row, PUBLISHED_AT] >= nodes.settings[WARMUP] else 0
-    if log.rows[row, LANE] == TRANSIENT:
+    if transient:
         fan_out_transient(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
     else:
         fan_out(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
@@ -279,6 +290,11 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
     log.rows[row, RECEIVED_AT] = now
     if log.rows[row, PUBLISHED_AT] >= nodes.settings[WARMUP]:
         tally.stages[STAGE_IN, bin_of(now - at)] += 1
+    finish(gateway, core, begins, now, nodes, tally)
+    if log.rows[row, LANE] == TRANSIENT and nodes.settings[PROTECTED] == 1:
+        log.rows[row, FATE] = THROTTLED
+        tally.counters[THROTTLED_COUNT] += 1
+        return
     n = outs.sent[0]
     outs.sent[0] = n + 1
     outs.up[n, 0] = now + nodes.settings[UP_DELAY]
@@ -290,7 +306,6 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
         outs.up[n, 0] = now + nodes.settings[TRANSIENT_DELAY]
         outs.up[n, 1] = nodes.settings[TRANSIENT_NAME] | message
         outs.up[n, 2] = gateway
-    finish(gateway, core, begins, now, nodes, tally)
 
 
 def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:

@@ -26,8 +26,10 @@ from simfabric.kernels.state import (
     RESET_COUNT,
     RESET_OBLIGATIONS,
     SHED,
+    SHED_FRAMES,
     STAGE_NAMES,
     STALE,
+    THROTTLED_COUNT,
     TO_GHOSTS,
     TRANSIENT_DROPPED,
     TRANSIENT_LIVE,
@@ -83,6 +85,7 @@ class Result:
     turned_away_busy: int  # Dials that a gateway refused because its core was too busy.
     churn: dict[str, int]  # Users who left; links that fell silent, what was sent into the silence, and written into it.
     transient: dict[str, int]  # Transient messages: deliveries, drops by full buffers, and frames dropped because they waited too long.
+    backpressure: dict[str, float]  # Frames of durable messages shed, transient messages throttled, pauses of consumers and their time [s].
     hot: dict[str, int]  # Hot channels: how many have many members; messages coalesced, dropped by the cap, and deferred by it.
     closed_slow: int  # Connections of slow consumers that gateways closed (4508).
     stale: int  # Frames that reached a gateway's later life, or its grave.
@@ -258,6 +261,7 @@ class Result:
             "transient": self.transient,
             "closed_slow": self.closed_slow,
             "hot": self.hot,
+            "backpressure": self.backpressure,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -313,6 +317,12 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
             "waited_too_long": sum(int(counted[name].counters[SHED]) for name in ("gateways", "routers") if name in counted),
         },
         hot=hot_of(fabric),
+        backpressure={
+            "shed": int(gateways[SHED_FRAMES]),
+            "throttled": int(gateways[THROTTLED_COUNT]),
+            "pauses": fabric.pressure.paused,
+            "paused_s": fabric.pressure.paused_for / SECOND,
+        },
         closed_slow=int(gateways[CLOSED_SLOW]),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),

@@ -78,6 +78,10 @@ def _traffic(result: Result) -> Iterator[str]:
     if any(result.transient.values()):
         delivered, full, late = (format_count(n) for n in result.transient.values())
         yield f"transient     {delivered} deliveries; dropped: {full} at full buffers, {late} frames that waited too long"
+    if any(result.backpressure.values()):
+        shed, throttled, pauses, paused = result.backpressure.values()
+        told = f"{format_count(int(shed))} frames shed, {format_count(int(throttled))} transient messages throttled"
+        yield f"backpressure  {told}, consumers paused {format_count(int(pauses))} times for {paused:.3g} s in all"
     if result.hot["channels"]:
         channels, coalesced, capped, deferred = (format_count(n) for n in result.hot.values())
         yield f"hot           {channels} channels have many members; {coalesced} messages coalesced, {capped} capped, {deferred} deferred"

@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 from simfabric.errors import Problem, Refusal, TopologyError, shown
 from simfabric.topology import files, whole
 from simfabric.topology.apis import Apis
+from simfabric.topology.backpressure import Backpressure
 from simfabric.topology.building import build
 from simfabric.topology.changing import changed
 from simfabric.topology.channels import Channels
@@ -49,6 +50,7 @@ class Topology(Section):
     storage: Storage = section(Storage, "Keeps messages before they go to the bus.")
     bus: Bus = section(Bus, "The replicated log that carries messages.")
     fanout: Fanout = section(Fanout, "How gateways with subscribers get the messages.")
+    backpressure: Backpressure = section(Backpressure, "What happens where messages come faster than gateways write them.")
     hot: Hot = section(Hot, "Channels with so much fan-out that the others may suffer, and what is done about them.")
     lanes: Lanes = section(Lanes, "Which message goes next where several wait.")
     routing: Routing = section(Routing, "The table of which gateways have subscribers of a channel.")
