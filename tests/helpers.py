@@ -63,6 +63,8 @@ def outcome(fabric: Fabric) -> Outcome:
     nodes, columns = fabric.gateways.nodes, fabric.columns
     facts |= {"gateways busy": nodes.busy, "gateways free": nodes.free_at, "gateways state": nodes.state, "replay counters": fabric.replay.counters}
     facts |= {"messages": columns.log.rows[: columns.messages], "heads": columns.log.head_sequence, "links": columns.crowd.link, "homes": columns.crowd.home}
+    limits = fabric.gateways.limits
+    facts |= {f"limits {name}": getattr(limits, name) for name in ("row", "life", "users", "tenants", "counts", "by_tenant")}
     return Outcome(fabric, int(total.digest[0]), total.counters, trail, {name: np.asarray(fact).copy() for name, fact in facts.items()})
 
 

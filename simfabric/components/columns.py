@@ -25,6 +25,7 @@ from simfabric.kernels.state import (
     DELAY,
     FATE,
     LIFE,
+    LIMITED,
     MESSAGE_COLUMNS,
     PACE,
     POOL_NEXT,
@@ -201,6 +202,7 @@ class Columns:
         self.log = Log(np.zeros((1024, MESSAGE_COLUMNS), np.int64), np.zeros(1, np.int64), np.full(channels, -1, np.int64), np.zeros(channels, np.int64))
         self.published = 0  # Messages published and taken out of the log since, and their obligations.
         self.owed = 0
+        self.limited = 0  # Of them, those that a limit refused.
         self.backend = [0, 0]  # Of them, those of back-end producers.
         self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
 
@@ -234,6 +236,7 @@ class Columns:
         real = retired[retired[:, FATE] != UNSENT]
         backend = real[real[:, PUBLISHER] < 0]
         self.published += len(real)
+        self.limited += int((real[:, FATE] == LIMITED).sum())
         self.owed += int(self.crowd.members[real[:, CHANNEL]].sum())
         self.backend[0] += len(backend)
         self.backend[1] += int(self.crowd.members[backend[:, CHANNEL]].sum())

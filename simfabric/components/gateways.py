@@ -22,6 +22,7 @@ import numpy as np
 from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.limits import limits_of
 from simfabric.kernels import gateways as kernels
 from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, NEVER, PUBLISH, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
@@ -158,6 +159,7 @@ class Gateways(Component):
         self.columns = columns
         self.nodes = nodes_of(world)
         self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
+        self.limits = limits_of(world, columns)
         regions = max(1, len(world.topology.clients.regions))
         self.workers = [Worker(regions) for _ in range(world.topology.run.workers if world.by_numba else 1)]
         self.up: Component
@@ -243,7 +245,7 @@ class Gateways(Component):
         columns = self.columns
         while first < last:
             outs = Outs(worker.up.frames, worker.down.frames, worker.ask.frames, worker.sent)
-            first = self._serve(frames, first, last, self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally)
+            first = self._serve(frames, first, last, self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally, self.limits)
             if first < last:
                 if worker.sent[3] == 1:
                     columns.grow_book()

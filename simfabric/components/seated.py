@@ -42,7 +42,8 @@ class Seated:
 def parameters_of(topology: Topology) -> Parameters:
     """The protocol's numbers as the topology has them.
 
-    One page holds every replay; how long a replay or a snapshot may take is the services' business; there are no other transports to fall back to.
+    One page holds every replay; how long a replay or a snapshot may take is the services' business; there are no other transports to fall back to; what
+    was refused for its rate fails, as nothing is sent again.
     """
     clients, token = topology.clients, topology.apis.token
     reconnect = clients.reconnect
@@ -71,5 +72,6 @@ def parameters_of(topology: Topology) -> Parameters:
         max_channels=most,
         subscribe_burst_user=max(400, 2 * most),
         ws_failures=NO_LIMIT,
+        resend_limited=False,
         queue_cap=NO_LIMIT,
     )

@@ -211,6 +211,14 @@ def publication(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     sessions.feed(one, inputs.PublishRequested(int(row[CHANNEL]), message, int(row[BYTES])), frame[0])
 
 
+def too_much(sessions: Sessions, one: Seated, frame: list[int]) -> None:
+    """The gateway refused a message for its rate, with advice. What the session has settled meanwhile is answered no more."""
+    message, outbox = frame[4], one.session.outbox
+    send = outbox.sends.get(message) if outbox is not None else None
+    if send is not None and one.ticket == frame[3] // WIDE and send.generation == one.generation:
+        sessions.receive(one, frames.ErrorFrame(send.correlation, frames.RATE_LIMITED, send.channel, frame[2]), frame[0])
+
+
 def woken(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     """Time has passed; that was all."""
 
@@ -238,5 +246,6 @@ ARRIVALS: dict[int, Callable[[Sessions, Seated, list[int]], None]] = {
     kinds.PUBLICATION: publication,
     kinds.GO: gone,
     kinds.SILENCE: silenced,
+    kinds.TOO_MUCH: too_much,
     kinds.WAKE: woken,
 }

@@ -46,6 +46,7 @@ EVENT = 25  # a message reaches a session: extra = message
 WAKE = 26  # a session has something to do: a timer, or a ping
 SILENCE = 31  # nothing passes on a connection any more, and its client does not know: extra = ticket
 TOP = 32  # a session is told where one channel stands, with SUBSCRIBED: row = 1 if a replay cannot fill what it lacks, extra = channel and sequence
+TOO_MUCH = 33  # a gateway refuses a message of a session for its rate: item = ticket and seat, row = how long to wait [ns], extra = message
 
 KIND_SHIFT = 56
 

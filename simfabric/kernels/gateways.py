@@ -11,6 +11,8 @@ from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
+from simfabric.kernels.limiting import postpone, publish_within
+from simfabric.kernels.limits import OF_PUBLISHING, OF_USERS, Limits, enter
 from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -76,7 +78,9 @@ from simfabric.kernels.subscriptions import append_row, find_slot, rows_needed
 from simfabric.kernels.tickets import ticket_of
 
 
-def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> int:
+def serve(
+    frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally, limits: Limits
+) -> int:  # fmt: skip
     """Serve frames first .. count, until one needs more room than the bundles have; returns the first frame not served."""
     warmed = first
     for f in range(first, count):
@@ -93,9 +97,18 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
         if kind == 14:
             deliver(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
         elif kind == 13:
-            publish(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally)
+            goes_on_at = at
+            if limits.settings[OF_PUBLISHING] == 1:
+                goes_on_at = publish_within(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally, limits)
+            if goes_on_at >= at:
+                publish(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally)
+            if goes_on_at > at:
+                postpone(goes_on_at, frames[f, 3], nodes, log, outs)
         elif kind == 4:
+            accepted = tally.counters[ACCEPTED]
             shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
+            if limits.settings[OF_USERS] == 1 and tally.counters[ACCEPTED] > accepted:
+                enter(frames[f, 3], gateway * LIFE + frames[f, 4], crowd, limits)
         elif kind == 7:
             subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
         elif kind == 28:
@@ -123,7 +136,7 @@ def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: 
 def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> bool:
     """Whether everything that this frame may send or store has room."""
     if kind == 13:
-        return bool(outs.sent[0] < len(outs.up))
+        return bool(outs.sent[0] < len(outs.up) and outs.sent[1] < len(outs.down))
     if kind == 4:
         return bool(outs.sent[1] < len(outs.down))
     if kind == 14:

@@ -23,6 +23,7 @@ from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import TIMELINE, Checkpoint, Recorder
 from simfabric.running import facts, saving, text
+from simfabric.running.limited import limited
 from simfabric.topology import Topology
 from simfabric.world import SECOND, Array
 
@@ -65,6 +66,7 @@ class Result:
     apis: dict[str, dict[str, int]]  # Of every API: requests, refused (503), failed (500), answered too late.
     turned_away_busy: int  # Dials that a gateway refused because its core was too busy.
     churn: dict[str, int]  # Users who left; links that fell silent, what was sent into the silence, and written into it.
+    limits: dict[str, dict[str, Any]]  # Of requests to publish and to subscribe: see `simfabric.running.limited`.
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
@@ -223,6 +225,7 @@ class Result:
             "apis": self.apis,
             "turned_away_busy": self.turned_away_busy,
             "churn": self.churn,
+            "limits": self.limits,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -270,6 +273,7 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         apis={api.name: dict(zip(API_COUNTS, api.counters[[0, 3, 4, 5]].tolist())) for api in facts.apis(fabric)},
         turned_away_busy=int(gateways[TURNED_AWAY_BUSY]),
         churn=dict(zip(("left", "silent", "unheard", "half_open"), (*clients[[LEFT, SILENCES, UNHEARD]].tolist(), int(gateways[TO_GHOSTS])))),
+        limits=limited(fabric.gateways.limits, topology.gateways.count),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,

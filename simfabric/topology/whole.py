@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from simfabric.errors import Refusal, did_you_mean
+from simfabric.topology import limits
 from simfabric.topology.clients import repeated
 from simfabric.topology.traffic import TO_WORDS
 from simfabric.units import write_count, write_duration
@@ -23,6 +24,8 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from publications_have_a_channel(topology)
     yield from faults_strike_someone(topology)
     yield from direct_fan_out_has_its_log(topology)
+    most = len(topology.channels.given) + topology.clients.subscriptions
+    yield from limits.laws(topology.gateways.count, topology.clients.tenants, most, topology.limits)
 
 
 def clients_fit(topology: Topology) -> Iterator[Refusal]:

@@ -60,6 +60,10 @@ CASES = {
         "gateways.work.subscribe": "120ms", "clients.connect_timeout": "1500ms", "gateways.count": "2", "balancer.handshake": "1ms", "clients.notice": "3s",
     },
     "clients that give up waiting": {"clients.connect_timeout": "2s", "balancer.queue_timeout": "1h", "balancer.handshake": "exponential(500ms)"},
+    "more published than a user may": {"limits.publish": "{per_user: {rate: 6/min, burst: 2}}", "traffic[0].rate": "12/min", "clients.devices_per_user": "2"},
+    "queues for what is published": {
+        "limits.publish": "{per_user: {rate: 6/min, burst: 2, policy: leaky_bucket}, per_tenant: {rate: 3/s}}", "traffic[0].rate": "12/min",
+    },
 }  # fmt: skip
 
 
@@ -127,6 +131,8 @@ def drawn(draw):
         "traffic[0].size": one_of("200B", "3KB"),
         "clients.replay_max": one_of("0", "4", "2000"),
         "clients.churn": one_of("[]", "[]", *CHURNS),
+        "clients.devices_per_user": one_of("1", "2"),
+        "limits.publish": one_of("{}", "{per_user: {rate: 10/min, burst: 2}}", "{per_user: {rate: 10/min, burst: 3, policy: leaky_bucket}}"),
         "clients.heartbeat_interval": one_of("3s", "25s"),
         "clients.connect_timeout": one_of("700ms", "10s"),
         "gateways.accept_timeout": one_of("20ms", "10s"),

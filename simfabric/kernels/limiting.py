@@ -1,0 +1,86 @@
+"""What a gateway does with a request that may be too much: let it go on, let it wait for its slot, or refuse it."""
+
+from __future__ import annotations
+
+from simfabric.chance import draw, word
+from simfabric.kernels.catching_up import behind_link
+from simfabric.kernels.cores import begin, core_of, finish, worked
+from simfabric.kernels.limits import ADMITTED, COUNTS, OBLIGATIONS, PUBLISHING, Limits, ask
+from simfabric.kernels.state import (
+    ALIVE,
+    BREAKS_AT,
+    CHANNEL,
+    DELAY,
+    DIES_AT,
+    FATE,
+    INCARNATION,
+    KEY_FRAME,
+    LIFE,
+    LIMITED,
+    LINK_FREE_AT,
+    LOST_AT_GATEWAY,
+    LOST_OBLIGATIONS,
+    LOST_PUBLICATIONS,
+    PACE,
+    PUBLISHER,
+    RECEIVED_AT,
+    SESSION,
+    UP_DELAY,
+    WIDE,
+    Crowd,
+    Log,
+    Nodes,
+    Outs,
+    Tally,
+)  # fmt: skip
+from simfabric.kernels.tickets import ticket_of
+
+
+def publish_within(
+    at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd: Crowd, log: Log, outs: Outs, tally: Tally, limits: Limits
+) -> int:  # fmt: skip
+    """When a publication may go on: now or at its slot; -1: it goes no further, for it was refused, or waits until its gateway dies.
+
+    What is decided when it arrives, a core must have read: refusing takes the same work. What a dead gateway gets asks nobody.
+    """
+    if nodes.state[gateway, ALIVE] == 0 or life != gateway * LIFE + nodes.state[gateway, INCARNATION]:
+        return at
+    row = message - log.base[0]
+    seat = log.rows[row, PUBLISHER]
+    verdict, then = ask(PUBLISHING, at, gateway, life, seat, 1, limits)
+    if verdict == ADMITTED and (then == at or then < nodes.state[gateway, DIES_AT]):
+        return then
+    core = core_of(gateway, seat, nodes, crowd)
+    begins = begin(core, at, nodes)
+    now = worked(core, begins + draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway)), nodes)
+    finish(gateway, core, begins, now, nodes, tally)
+    log.rows[row, RECEIVED_AT] = now
+    members = crowd.members[log.rows[row, CHANNEL]]
+    if verdict == ADMITTED:
+        log.rows[row, FATE] = LOST_AT_GATEWAY
+        tally.counters[LOST_PUBLICATIONS] += 1
+        tally.counters[LOST_OBLIGATIONS] += members
+        return -1
+    log.rows[row, FATE] = LIMITED
+    limits.counts[gateway, PUBLISHING * COUNTS + OBLIGATIONS] += members
+    arrives = behind_link(seat, now, crowd)
+    if crowd.home[seat] != gateway or arrives >= crowd.link[seat, BREAKS_AT]:
+        return -1
+    crowd.link[seat, LINK_FREE_AT] = arrives - crowd.link[seat, DELAY]  # The error takes no time on the link; but it is a sign of life.
+    if crowd.link[seat, PACE] & SESSION:
+        n = outs.sent[1]
+        outs.sent[1] = n + 1
+        outs.down[n, 0] = arrives
+        outs.down[n, 1] = (33 << 56) | message
+        outs.down[n, 2] = then
+        outs.down[n, 3] = ticket_of(gateway, seat, nodes, crowd) * WIDE + seat
+        outs.down[n, 4] = message
+    return -1
+
+
+def postpone(goes_on_at: int, message: int, nodes: Nodes, log: Log, outs: Outs) -> None:
+    """A publication that has been read goes on at its slot, not before."""
+    row = message - log.base[0]
+    if goes_on_at > log.rows[row, RECEIVED_AT]:
+        log.rows[row, RECEIVED_AT] = goes_on_at
+        outs.up[outs.sent[0] - 1, 0] = goes_on_at + nodes.settings[UP_DELAY]
