@@ -137,7 +137,7 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
         flags=np.where(home >= 0, BOOTED, 0).astype(np.int8),
         ready_at=np.full(count, LONG_AGO, np.int64),
         asked_at=np.full(count, LONG_AGO, np.int64),
-        drawn=np.zeros((count, 4), np.int32),
+        drawn=np.zeros((count, 5), np.int32),
         attempt=np.zeros(count, np.int32),
         dials=np.zeros(count, np.int32),
         cookie=home.copy(),

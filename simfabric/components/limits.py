@@ -11,7 +11,7 @@ gateway that starts anew has forgotten what was taken.
 Leaves out: a common store of the buckets, and what a round trip to it costs; the bucket of a gateway that all of a user's devices have left, once
 another gateway needs its row (it is full when they come back); for a message that arrives after its connection has ended, the bucket of its user;
 the end of a connection that goes on and on (4129): what is refused costs a core the reading of it, and nothing more; a publication that is
-refused is not sent again, as one that is lost is not.
+refused is not sent again, as one that is lost is not; a client's channels are asked for, refused and asked for again together.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from simfabric.kernels.frames import KIND_SHIFT, NEVER, WIDTH
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lifecycle import AWAY_AFTER, AWAY_SPREAD, BANNER, BOOTED, BUSY_AFTER, BUSY_SPREAD, NOT_READY
 from simfabric.kernels.log import message_at
-from simfabric.kernels.state import BYTES, CHANNEL, FATE, PREVIOUS, PUBLISHED_AT, PUBLISHER, SEQUENCE, STAGE_CONNECT, UNSENT, WIDE
+from simfabric.kernels.state import BYTES, CHANNEL, FATE, LOW, PREVIOUS, PUBLISHED_AT, PUBLISHER, SEQUENCE, STAGE_CONNECT, UNSENT, WIDE
 from simfabric.kernels.tickets import SILENT, gateway_of
 from simfabric.protocol import codes, frames, inputs, machine
 
@@ -89,11 +89,27 @@ def opened(sessions: Sessions, one: Seated, frame: list[int]) -> None:
 
 def told(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     """The gateway replies to all subscribes; of each channel a frame of its own follows."""
-    crowd = sessions.columns.crowd
-    crowd.ready_at[one.seat] = frame[0]
-    crowd.flags[one.seat] &= ~BANNER
+    _ready(sessions, one, frame[0])
     if not one.channels:
         sessions.receive(one, sessions.acknowledgement(one), frame[0])
+
+
+def _ready(sessions: Sessions, one: Seated, at: int) -> None:
+    crowd = sessions.columns.crowd
+    if crowd.ready_at[one.seat] == NOT_READY:
+        crowd.ready_at[one.seat] = at
+    crowd.flags[one.seat] &= ~BANNER
+
+
+def too_many(sessions: Sessions, one: Seated, frame: list[int]) -> None:
+    """The gateway refused all subscribes for their rate, with advice."""
+    if one.ticket != frame[4] & LOW:
+        return
+    _ready(sessions, one, frame[0])
+    refused = set(one.asked.values())
+    one.asked.clear()
+    for correlation in sorted(refused):
+        sessions.receive(one, frames.ErrorFrame(correlation, frames.RATE_LIMITED, -1, frame[2]), frame[0])
 
 
 def top(sessions: Sessions, one: Seated, frame: list[int]) -> None:
@@ -247,5 +263,6 @@ ARRIVALS: dict[int, Callable[[Sessions, Seated, list[int]], None]] = {
     kinds.GO: gone,
     kinds.SILENCE: silenced,
     kinds.TOO_MUCH: too_much,
+    kinds.TOO_MANY: too_many,
     kinds.WAKE: woken,
 }

@@ -6,13 +6,13 @@ from typing import Any
 
 from simfabric.chance import draw, word
 from simfabric.compiling import inlined
-from simfabric.kernels.catching_up import caught_up, filled, forget_held, give_up, told
+from simfabric.kernels.catching_up import answered_by, caught_up, filled, forget_held, give_up, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
-from simfabric.kernels.limiting import postpone, publish_within
-from simfabric.kernels.limits import OF_PUBLISHING, OF_USERS, Limits, enter
+from simfabric.kernels.limiting import postpone, publish_within, subscribe_within
+from simfabric.kernels.limits import OF_PUBLISHING, OF_SUBSCRIBING, OF_USERS, Limits, enter
 from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -24,7 +24,6 @@ from simfabric.kernels.state import (
     BREAKS_AT,
     BYTES,
     CHANNEL,
-    CONNECT_TIMEOUT,
     CORES,
     DELAY,
     DIES_AT,
@@ -110,7 +109,11 @@ def serve(
             if limits.settings[OF_USERS] == 1 and tally.counters[ACCEPTED] > accepted:
                 enter(frames[f, 3], gateway * LIFE + frames[f, 4], crowd, limits)
         elif kind == 7:
-            subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
+            goes_on_at = at
+            if limits.settings[OF_SUBSCRIBING] == 1:
+                goes_on_at = subscribe_within(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally, limits)
+            if goes_on_at >= at:
+                subscribe(at, goes_on_at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
         elif kind == 28:
             if nodes.state[gateway, ALIVE] == 1:
                 drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
@@ -152,8 +155,9 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         told_of = book.slots[slot, SIZE] if nodes.settings[SESSIONS] == 1 else 0
         return bool(outs.sent[2] + book.slots[slot, SIZE] <= len(outs.ask) and outs.sent[1] + told_of <= len(outs.down))
     if kind == 7:
-        subscriptions = crowd.start[item + 1] - crowd.start[item]
-        need = rows_needed(item, gateway, nodes.state[gateway, INCARNATION], book, crowd)
+        seat = item & LOW
+        subscriptions = crowd.start[seat + 1] - crowd.start[seat]
+        need = rows_needed(seat, gateway, nodes.state[gateway, INCARNATION], book, crowd)
         if book.pool[SLOTS_USED] + subscriptions > len(book.slots) or book.pool[POOL_NEXT] + need > len(book.rows):
             outs.sent[3] = 1
             return False
@@ -272,14 +276,18 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
     outs.down[n, 4] = ticket_of(gateway, seat, nodes, crowd)
 
 
-def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
+def subscribe(
+    at: int, goes_on_at: int, gateway: int, item: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally
+) -> None:  # fmt: skip
     """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand.
 
-    All steps from here on take a known time: if the client will have given up by then, it gives up.
+    All steps from here on take a known time, if it need not wait for its slot: if the client will have given up by then, it gives up. One that was
+    refused before is ready all the same, and waits.
     """
     incarnation = nodes.state[gateway, INCARNATION]
-    deadline = max(at - crowd.link[seat, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[seat, DELAY])
-    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd):
+    seat = item & LOW
+    deadline = answered_by(at, item, nodes, crowd)
+    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd) or crowd.subscribed[seat] == 1:
         give_up(seat, ticket, deadline, outs)
         return
     core = core_of(gateway, seat, nodes, crowd)
@@ -288,9 +296,11 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     first = crowd.start[seat]
     for i in range(first, crowd.start[seat + 1]):
         now = worked(core, now + draw(nodes.subscribe, word(nodes.keys[KEY_SUBSCRIBE], crowd.client[seat], at + i - first)), nodes)
-        append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), now + nodes.settings[STORE_DELAY], book)
+        append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), max(now, goes_on_at) + nodes.settings[STORE_DELAY], book)
         forget_held(i, crowd)
     crowd.subscribed[seat] = 1
+    finish(gateway, core, begins, now, nodes, tally)
+    now = max(now, goes_on_at)
     n = outs.sent[2]
     outs.sent[2] = n + 1
     outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]
@@ -298,7 +308,6 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = ticket * WIDE + seat
     outs.ask[n, 4] = deadline
-    finish(gateway, core, begins, now, nodes, tally)
     told_at = now + nodes.settings[STORE_DELAY] + 2 * nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
     dies_at, noticed_at = nodes.state[gateway, DIES_AT], nodes.state[gateway, NOTICED_AT] + crowd.link[seat, DELAY]
     if told_at > deadline or (told_at >= dies_at + crowd.link[seat, DELAY] and noticed_at > deadline):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from simfabric.chance import draw, word
-from simfabric.kernels.catching_up import behind_link
+from simfabric.kernels.catching_up import answered_by, behind_link, give_up, tell
 from simfabric.kernels.cores import begin, core_of, finish, worked
-from simfabric.kernels.limits import ADMITTED, COUNTS, OBLIGATIONS, PUBLISHING, Limits, ask
+from simfabric.kernels.limits import ADMITTED, COUNTS, OBLIGATIONS, PUBLISHING, SUBSCRIBING, Limits, ask
 from simfabric.kernels.state import (
     ALIVE,
     BREAKS_AT,
@@ -15,12 +15,15 @@ from simfabric.kernels.state import (
     FATE,
     INCARNATION,
     KEY_FRAME,
+    KEY_SUBSCRIBE,
     LIFE,
     LIMITED,
     LINK_FREE_AT,
     LOST_AT_GATEWAY,
     LOST_OBLIGATIONS,
     LOST_PUBLICATIONS,
+    LOW,
+    NOTICED_AT,
     PACE,
     PUBLISHER,
     RECEIVED_AT,
@@ -33,7 +36,7 @@ from simfabric.kernels.state import (
     Outs,
     Tally,
 )  # fmt: skip
-from simfabric.kernels.tickets import ticket_of
+from simfabric.kernels.tickets import life_of, ticket_of
 
 
 def publish_within(
@@ -68,13 +71,34 @@ def publish_within(
         return -1
     crowd.link[seat, LINK_FREE_AT] = arrives - crowd.link[seat, DELAY]  # The error takes no time on the link; but it is a sign of life.
     if crowd.link[seat, PACE] & SESSION:
-        n = outs.sent[1]
-        outs.sent[1] = n + 1
-        outs.down[n, 0] = arrives
-        outs.down[n, 1] = (33 << 56) | message
-        outs.down[n, 2] = then
-        outs.down[n, 3] = ticket_of(gateway, seat, nodes, crowd) * WIDE + seat
-        outs.down[n, 4] = message
+        tell(arrives, (33 << 56) | message, then, ticket_of(gateway, seat, nodes, crowd) * WIDE + seat, message, outs)
+    return -1
+
+
+def subscribe_within(at: int, gateway: int, item: int, ticket: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally, limits: Limits) -> int:
+    """When a client's subscribes may go on, all of them together; -1: they were refused, and it will ask again, or give up waiting for the answer.
+
+    Refusing takes the work of one of them. Who connects and is refused is connected: what it has not subscribed to does not hold the rest back.
+    """
+    seat = item & LOW
+    cost = crowd.start[seat + 1] - crowd.start[seat]
+    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd) or crowd.subscribed[seat] == 1 or cost == 0:
+        return at
+    verdict, then = ask(SUBSCRIBING, at, gateway, life_of(ticket), seat, cost, limits)
+    if verdict == ADMITTED:
+        return then
+    core = core_of(gateway, seat, nodes, crowd)
+    begins = begin(core, at, nodes)
+    now = worked(core, begins + draw(nodes.subscribe, word(nodes.keys[KEY_SUBSCRIBE], crowd.client[seat], at)), nodes)
+    finish(gateway, core, begins, now, nodes, tally)
+    deadline, delay = answered_by(at, item, nodes, crowd), crowd.link[seat, DELAY]
+    arrives = behind_link(seat, now, crowd)
+    if arrives > deadline or (arrives >= nodes.state[gateway, DIES_AT] + delay and nodes.state[gateway, NOTICED_AT] + delay > deadline):
+        crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
+        give_up(seat, ticket, deadline, outs)
+    elif arrives < crowd.link[seat, BREAKS_AT]:
+        crowd.link[seat, LINK_FREE_AT] = arrives - delay
+        tell(arrives, (34 << 56) | seat, then, seat, item // WIDE * WIDE + ticket, outs)
     return -1
 
 

@@ -26,7 +26,7 @@ class Crowd(NamedTuple):
     flags: Any  # int8[seats]: what else a client remembers, in bits; see kernels/lifecycle.py.
     ready_at: Any  # int64[seats]: when the connection became ready [ns].
     asked_at: Any  # int64[seats]: when the client asked for its last token [ns].
-    drawn: Any  # int32[seats, 4]: backoffs, slow retries, advised waits and waits for a fetch ever drawn: the addresses of their chance.
+    drawn: Any  # int32[seats, 5]: backoffs, slow retries, advised waits, waits for a fetch and before subscribing again ever drawn: addresses of chance.
     attempt: Any  # int32[seats]: failed attempts since the last stable connection.
     dials: Any  # int32[seats]: dials ever: the address of the balancer's chance.
     cookie: Any  # int32[seats]: the gateway of the last connection, -1 = none.

@@ -25,7 +25,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from faults_strike_someone(topology)
     yield from direct_fan_out_has_its_log(topology)
     most = len(topology.channels.given) + topology.clients.subscriptions
-    yield from limits.laws(topology.gateways.count, topology.clients.tenants, most, topology.limits)
+    yield from limits.laws(topology.gateways.count, topology.clients.tenants, most, topology.clients.connect_timeout, topology.limits)
 
 
 def clients_fit(topology: Topology) -> Iterator[Refusal]:

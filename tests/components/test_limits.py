@@ -143,6 +143,40 @@ def test_a_gateway_that_dies_takes_what_waits_for_its_slot_with_it():
     assert result.lawful and result.end.dropped["gateway_died_before_save"] > 100 and result.end.dropped["limited"] > 1000
 
 
+def storm(monkeypatch, bucket, **changes):
+    """(arrival, channels) of every client's subscribes that were admitted, after all gateways went away at once; and the fabric."""
+    from simfabric.kernels import limiting
+
+    original, admitted = limiting.subscribe_within, []
+
+    def watched(at, gateway, item, *rest):
+        then = original(at, gateway, item, *rest)
+        if then >= at:
+            admitted.append((gateway, at, 3))
+        return then
+
+    monkeypatch.setattr("simfabric.kernels.gateways.subscribe_within", watched)
+    fault = "[{at: 2s, down: 1s, target: {gateway: all}}]"
+    fabric = ran(limits__subscribe=bucket, clients__tenants="1", clients__count="200", faults=fault, run__duration="40s", **changes)
+    return admitted, fabric
+
+
+def test_no_more_channels_are_subscribed_than_a_tenant_may_and_everybody_gets_in(monkeypatch):
+    admitted, fabric = storm(monkeypatch, "{per_tenant: {rate: 12/s, burst: 9}}")
+    crowd, counts = fabric.columns.crowd, fabric.gateways.limits.counts
+    assert len(admitted) == 200 and (crowd.subscribed == 1).all() and counts[:, 6 + BY_TENANT].sum() > 200
+    for gateway in range(3):
+        at = np.repeat([when for where, when, _ in admitted if where == gateway], 3)
+        assert within(at, 12, 9) and not within(at, 12, 8)
+    assert max(when for _, when, _ in admitted) - 3 * SECOND > (200 // 3 - 3) * 3 * SECOND / 12 * 0.8  # It takes as long as the bucket says.
+
+
+def test_a_storm_without_a_limit_is_over_sooner_and_nobody_is_refused(monkeypatch):
+    admitted, fabric = storm(monkeypatch, "{per_tenant: {rate: 10k/s, burst: 900}}")
+    assert len(admitted) == 200 and max(when for _, when, _ in admitted) < 8 * SECOND
+    assert not fabric.gateways.limits.counts[:, [6 + BY_USER, 6 + BY_TENANT]].any()
+
+
 def test_the_result_tells_refusals_by_reason_and_tenant():
     changes = {"clients.tenant_popularity": "2", "limits.publish": "{per_user: {rate: 3/s, burst: 5}, per_tenant: {rate: 12/s, burst: 9}}"}
     result = run(topology_of(BASE, **changes))

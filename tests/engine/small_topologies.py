@@ -90,6 +90,11 @@ CHOICES: dict[str, list[str]] = {
         "{per_user: {rate: 4/s, burst: 3, policy: leaky_bucket}, per_tenant: {rate: 60/s, burst: 4, policy: leaky_bucket, scope: fabric}}",
         "{per_tenant: {rate: 20/s, burst: 5}}",
     ],
+    "limits.subscribe": [
+        "{per_user: {rate: 6/s, burst: 4}}",
+        "{per_tenant: {rate: 40/s, burst: 20}}",
+        "{per_tenant: {rate: 1k/s, burst: 40, policy: leaky_bucket}}",
+    ],
     "faults": [
         "[{at: 300ms, down: 200ms, target: {gateway: 0}}]",
         "[{at: 250ms, down: 100ms, target: {gateway: 0}}, {at: 500ms, down: 50ms, target: {gateway: one}}, {at: 700ms, down: 100ms, target: {gateway: 0}}]",

@@ -22,6 +22,9 @@ CASES = {
         "gateways.work.delivery": "exponential(500us)",
     },
     "limits": {"faults": FAULTS, **LIMITS},
+    "limits of subscribes": {
+        "faults": FAULTS, "clients.reconnect.first": "50ms", "limits.subscribe": "{per_user: {rate: 40/s, burst: 5}, per_tenant: {rate: 80/s, burst: 9}}",
+    },
 }  # fmt: skip
 
 

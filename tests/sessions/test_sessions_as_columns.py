@@ -64,6 +64,11 @@ CASES = {
     "queues for what is published": {
         "limits.publish": "{per_user: {rate: 6/min, burst: 2, policy: leaky_bucket}, per_tenant: {rate: 3/s}}", "traffic[0].rate": "12/min",
     },
+    "more subscribes than a tenant may": {"limits.subscribe": "{per_tenant: {rate: 2/s, burst: 4}}"},
+    "more subscribes than users and tenants may": {
+        "limits.subscribe": "{per_user: {rate: 12/min, burst: 3}, per_tenant: {rate: 3/s, burst: 5}}", "clients.devices_per_user": "3", "clients.start": "20s",
+    },
+    "subscribes that queue": {"limits.subscribe": "{per_tenant: {rate: 20/s, burst: 60, policy: leaky_bucket}}"},
 }  # fmt: skip
 
 
@@ -91,6 +96,9 @@ CHURNS = (
     "[{name: a, share: 70%, stays: exponential(12s), ends: silent}]",
     "[{name: a, share: 50%, stays: exponential(8s), ends: close, away: exponential(4s)}, {name: b, share: 40%, stays: 9s, ends: silent}]",
 )
+
+
+LEAKY = "{per_user: {rate: 1/s, burst: 5}, per_tenant: {rate: 100/s, burst: 30, policy: leaky_bucket}}"
 
 
 @st.composite
@@ -133,6 +141,7 @@ def drawn(draw):
         "clients.churn": one_of("[]", "[]", *CHURNS),
         "clients.devices_per_user": one_of("1", "2"),
         "limits.publish": one_of("{}", "{per_user: {rate: 10/min, burst: 2}}", "{per_user: {rate: 10/min, burst: 3, policy: leaky_bucket}}"),
+        "limits.subscribe": one_of("{}", "{per_user: {rate: 30/min, burst: 6}}", "{per_tenant: {rate: 4/s, burst: 6}}", LEAKY),
         "clients.heartbeat_interval": one_of("3s", "25s"),
         "clients.connect_timeout": one_of("700ms", "10s"),
         "gateways.accept_timeout": one_of("20ms", "10s"),

@@ -217,6 +217,10 @@ BROKEN: dict[str, tuple[str, str, str, str, str]] = {
         "version: 1\ngateways: {count: 5}\nlimits: {subscribe: {per_tenant: {rate: 5/s, scope: fabric}}}\n", "3:22", "limits.subscribe.per_tenant.burst",
         "each gateway has 4", "raise burst",
     ),
+    "a queue that outlasts its clients": (
+        "version: 1\nlimits: {subscribe: {per_user: {rate: 1/s, policy: leaky_bucket}}}\n", "2:22", "limits.subscribe.per_user.burst", "drain in half of that",
+        "lower burst",
+    ),
     "more buckets than memory": (
         "version: 1\nclients: {tenants: 1M}\ngateways: {count: 21}\nlimits: {publish: {per_tenant: {rate: 5/s}}}\n", "4:20", "limits.publish.per_tenant",
         "21 gateways x 1_000_000", "limit per_user",
