@@ -22,6 +22,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from members_exist(topology)
     yield from sources_are_named_once(topology)
     yield from publications_have_a_channel(topology)
+    yield from tenants_exist(topology)
     yield from faults_strike_someone(topology)
     yield from direct_fan_out_has_its_log(topology)
     most = len(topology.channels.given) + topology.clients.subscriptions
@@ -87,6 +88,19 @@ def publications_have_a_channel(topology: Topology) -> Iterator[Refusal]:
                 ("traffic", i, "to"),
                 source.to,
                 reads=("traffic", "channels.given"),
+            )
+
+
+def tenants_exist(topology: Topology) -> Iterator[Refusal]:
+    """The tenant of a source is one of those that there are."""
+    for i, source in enumerate(topology.traffic):
+        if source.tenant is not None and source.tenant >= topology.clients.tenants:
+            yield Refusal(
+                f"must be the number of a tenant, from 0 to {topology.clients.tenants - 1}",
+                "give a smaller number, or raise clients.tenants",
+                ("traffic", i, "tenant"),
+                str(source.tenant),
+                reads=("traffic", "clients.tenants"),
             )
 
 

@@ -52,6 +52,7 @@ traffic:
   - {name: news, kind: producers, rate: 0.5/s, to: all, size: 1KiB}
   - {name: rooms, kind: channels, rate: 6/h, per: channel, to: uniform}
   - {name: old, kind: trace, file: traces/day.csv}
+  - {name: flood, kind: users, per: all, tenant: 3, rate: 9/s}
 balancer:
   policy: bounded_hash
   key: tenant
@@ -207,6 +208,10 @@ BROKEN: dict[str, tuple[str, str, str, str, str]] = {
     "a connection larger than memory": (
         "version: 1\ngateways: {memory: 1MB, memory_per_connection: 2MB}\n", "2:48", "gateways.memory_per_connection", "fit in", "lower",
     ),
+    "a tenant that is not there": (
+        "version: 1\ntraffic: [{name: a, per: all, rate: 1/s, tenant: 1}]\n", "2:50", "traffic[0].tenant", "from 0 to 0", "raise clients.tenants",
+    ),
+    "a rate for each user of a tenant": ("version: 1\ntraffic: [{name: a, rate: 1/s, tenant: 0}]\n", "2:40", "traffic[0].tenant", "all together", "per: all"),
     "a bucket that takes a year to fill": (
         "version: 1\nlimits: {publish: {per_user: {rate: 1/d, burst: 365}}}\n", "2:49", "limits.publish.per_user.burst", "within 30 days", "lower burst",
     ),
