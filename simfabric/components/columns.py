@@ -26,6 +26,7 @@ from simfabric.kernels.state import (
     HOT,
     LANE,
     LIFE,
+    LIMITED,
     MESSAGE_COLUMNS,
     OWED,
     PACE,
@@ -153,7 +154,7 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
         ready_at=np.full(count, LONG_AGO, np.int64),
         no_state_at=np.zeros(count, np.int64),
         asked_at=np.full(count, LONG_AGO, np.int64),
-        drawn=np.zeros((count, 4), np.int32),
+        drawn=np.zeros((count, 5), np.int32),
         attempt=np.zeros(count, np.int32),
         dials=np.zeros(count, np.int32),
         cookie=home.copy(),
@@ -220,6 +221,7 @@ class Columns:
         self.hot_from = world.topology.hot.members  # Members from which on a channel is hot.
         self.published = 0  # Messages published and taken out of the log since, and their obligations.
         self.owed = 0
+        self.limited = 0  # Of them, those that a limit refused.
         self.backend = [0, 0]  # Of them, those of back-end producers.
         self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
 
@@ -256,6 +258,7 @@ class Columns:
         real = retired[retired[:, FATE] != UNSENT]
         backend = real[real[:, PUBLISHER] < 0]
         self.published += len(real)
+        self.limited += int((real[:, FATE] == LIMITED).sum())
         self.owed += int(real[:, OWED].sum())
         self.backend[0] += len(backend)
         self.backend[1] += int(backend[:, OWED].sum())

@@ -22,6 +22,7 @@ import numpy as np
 from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.limits import limits_of
 from simfabric.components.queues import LaneQueue
 from simfabric.components.warming import Tenants
 from simfabric.kernels import gateways as kernels
@@ -175,6 +176,7 @@ class Gateways(Component):
         self.columns = columns
         self.nodes = nodes_of(world)
         self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
+        self.limits = limits_of(world, columns)
         regions = max(1, len(world.topology.clients.regions))
         clients, crowd = world.topology.clients, columns.crowd
         self.tenants = Tenants(columns.who.tenant, clients.tenants, config.count, crowd.home[columns.seat_of])
@@ -299,7 +301,7 @@ class Gateways(Component):
         columns = self.columns
         while first < last:
             outs = Outs(worker.up.frames, worker.down.frames, worker.ask.frames, worker.sent)
-            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally)
+            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally, self.limits)
             if self.queue is not None:
                 first = self._serve_by_lane(frames, first, last, self._end, self.queue.done, self.queue.lanes, *others)
             else:

@@ -13,6 +13,7 @@ from simfabric.kernels.state import (
     BEYOND_SHIFT,
     BREAKS_AT,
     CLOSED_SHIFT,
+    CONNECT_TIMEOUT,
     CURSOR,
     DELAY,
     DELAY_SUM,
@@ -204,11 +205,13 @@ def told(at: int, gateway: int, item: int, deadline: int, nodes: Nodes, book: Bo
     incarnation = nodes.state[gateway, INCARNATION]
     seat = item & LOW
     arrives = behind_link(seat, at, crowd)
-    if arrives > deadline:
+    if arrives > deadline and crowd.link[seat, BREAKS_AT] != deadline:  # Else it was known when it subscribed.
         crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
         give_up(seat, item // WIDE, deadline, outs)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
+    if deadline == 9223372036854775807:
+        crowd.link[seat, LINK_FREE_AT] = arrives - crowd.link[seat, DELAY]  # The client is ready already: the reply is a sign of life among others.
     behind = 0
     lost = 0
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
@@ -240,8 +243,17 @@ def told(at: int, gateway: int, item: int, deadline: int, nodes: Nodes, book: Bo
     outs.ask[n, 4] = 0
 
 
+def answered_by(at: int, item: int, nodes: Nodes, crowd: Crowd) -> int:
+    """Until when a client waits for the reply to its subscribes, which reach the gateway at `at`; one that was refused before waits for ever."""
+    if item > LOW:
+        return 9223372036854775807
+    return int(max(at - crowd.link[item, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[item, DELAY]))
+
+
 def give_up(seat: int, ticket: int, deadline: int, outs: Outs) -> None:
     """A client that waits for the reply to its subscribes will give up at the deadline, unless it has heard of an end before."""
+    if deadline == 9223372036854775807:
+        return
     tell(deadline, (2 << 56) | seat, 2, seat, ticket, outs)
 
 

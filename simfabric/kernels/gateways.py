@@ -6,12 +6,14 @@ from typing import Any
 
 from simfabric.chance import draw, word
 from simfabric.compiling import inlined
-from simfabric.kernels.catching_up import caught_up, filled, forget_held, give_up, told
+from simfabric.kernels.catching_up import answered_by, caught_up, filled, forget_held, give_up, told
 from simfabric.kernels.cores import begin, core_of, finish, worked
 from simfabric.kernels.fanout import fan_out, warm
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
 from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
+from simfabric.kernels.limiting import postpone, publish_within, subscribe_within
+from simfabric.kernels.limits import OF_PUBLISHING, OF_SUBSCRIBING, OF_USERS, Limits, enter
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.slow import LAST
 from simfabric.kernels.snapshots import not_reset, reset
@@ -25,7 +27,6 @@ from simfabric.kernels.state import (
     BREAKS_AT,
     BYTES,
     CHANNEL,
-    CONNECT_TIMEOUT,
     CORES,
     DELAY,
     DIES_AT,
@@ -95,20 +96,23 @@ from simfabric.kernels.tickets import ticket_of
 from simfabric.kernels.transients import fan_out_transient
 
 
-def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> int:
+def serve(
+    frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally, limits: Limits
+) -> int:  # fmt: skip
     """Serve frames first .. count, until one needs more room than the bundles have; returns the first frame not served."""
     warmed = first
     for f in range(first, count):
         if f == warmed and nodes.settings[AHEAD] > 0:
             warmed = min(f + nodes.settings[AHEAD], count)
             outs.sent[4] = warm(frames, f, warmed, book, crowd)  # Kept, so that no compiler leaves it out.
-        if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally):
+        if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally, limits):
             return f
     return count
 
 
 def serve_by_lane(
-    frames: Any, first: int, count: int, end: int, done: Any, lanes: Lanes, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
+    frames: Any, first: int, count: int, end: int, done: Any, lanes: Lanes, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally,
+    limits: Limits,
 ) -> int:  # fmt: skip
     """The same with a delivery queue in front of each gateway's cores: whenever a core is free before `end`, the message whose turn it is goes.
 
@@ -140,7 +144,7 @@ def serve_by_lane(
                     shed(frames[f, 0], tally)
                     done[f] = 1
                     continue
-            if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally):
+            if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally, limits):
                 if f != other:
                     take_back(gateway, lane, frames, a, b, c, last, now, lanes)
                 return first
@@ -150,7 +154,7 @@ def serve_by_lane(
 
 
 @inlined
-def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> bool:
+def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally, limits: Limits) -> bool:
     """Serve one frame; nothing happens if it needs more room than the bundles have."""
     at = frames[f, 0]
     kind = frames[f, 1] >> 56
@@ -162,11 +166,24 @@ def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log
     if kind == 14:
         deliver(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
     elif kind == 13:
-        publish(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally)
+        goes_on_at = at
+        if limits.settings[OF_PUBLISHING] == 1:
+            goes_on_at = publish_within(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally, limits)
+        if goes_on_at >= at:
+            publish(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally)
+        if goes_on_at > at:
+            postpone(goes_on_at, frames[f, 3], nodes, log, outs)
     elif kind == 4:
+        accepted = tally.counters[ACCEPTED]
         shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
+        if limits.settings[OF_USERS] == 1 and tally.counters[ACCEPTED] > accepted:
+            enter(frames[f, 3], gateway * LIFE + frames[f, 4], crowd, limits)
     elif kind == 7:
-        subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
+        goes_on_at = at
+        if limits.settings[OF_SUBSCRIBING] == 1:
+            goes_on_at = subscribe_within(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally, limits)
+        if goes_on_at >= at:
+            subscribe(at, goes_on_at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
     elif kind == 28:
         if nodes.state[gateway, ALIVE] == 1:
             drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
@@ -192,7 +209,7 @@ def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log
 def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> bool:
     """Whether everything that this frame may send or store has room."""
     if kind == 13:
-        return bool(outs.sent[0] < len(outs.up))
+        return bool(outs.sent[0] < len(outs.up) and outs.sent[1] < len(outs.down))
     if kind == 4:
         return bool(outs.sent[1] < len(outs.down))
     if kind == 14:
@@ -210,8 +227,9 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         told_of = book.slots[slot, SIZE] if nodes.settings[SESSIONS] == 1 or nodes.settings[OVERFLOW_GRACE] >= 0 else 0
         return bool(outs.sent[2] + book.slots[slot, SIZE] <= len(outs.ask) and outs.sent[1] + told_of <= len(outs.down))
     if kind == 7:
-        subscriptions = crowd.start[item + 1] - crowd.start[item]
-        need = rows_needed(item, gateway, nodes.state[gateway, INCARNATION], book, crowd)
+        seat = item & LOW
+        subscriptions = crowd.start[seat + 1] - crowd.start[seat]
+        need = rows_needed(seat, gateway, nodes.state[gateway, INCARNATION], book, crowd)
         if book.pool[SLOTS_USED] + subscriptions > len(book.slots) or book.pool[POOL_NEXT] + need > len(book.rows):
             outs.sent[3] = 1
             return False
@@ -355,14 +373,18 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
     outs.down[n, 4] = ticket_of(gateway, seat, nodes, crowd)
 
 
-def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
+def subscribe(
+    at: int, goes_on_at: int, gateway: int, item: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally
+) -> None:  # fmt: skip
     """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand.
 
-    All steps from here on take a known time: if the client will have given up by then, it gives up.
+    All steps from here on take a known time, if it need not wait for its slot: if the client will have given up by then, it gives up. One that was
+    refused before is ready all the same, and waits.
     """
     incarnation = nodes.state[gateway, INCARNATION]
-    deadline = max(at - crowd.link[seat, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[seat, DELAY])
-    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd):
+    seat = item & LOW
+    deadline = answered_by(at, item, nodes, crowd)
+    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd) or crowd.subscribed[seat] == 1:
         give_up(seat, ticket, deadline, outs)
         return
     core = core_of(gateway, seat, nodes, crowd)
@@ -372,11 +394,13 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     slots_used = book.pool[SLOTS_USED]
     for i in range(first, crowd.start[seat + 1]):
         now = worked(core, now + draw(nodes.subscribe, word(nodes.keys[KEY_SUBSCRIBE], crowd.client[seat], at + i - first)), nodes)
-        append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), now + nodes.settings[STORE_DELAY], book)
+        append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), max(now, goes_on_at) + nodes.settings[STORE_DELAY], book)
         forget_held(i, crowd)
     crowd.subscribed[seat] = 1
     tally.counters[SUBSCRIBED] += crowd.start[seat + 1] - first
     tally.counters[ROUTES] += book.pool[SLOTS_USED] - slots_used
+    finish(gateway, core, begins, now, nodes, tally)
+    now = max(now, goes_on_at)
     n = outs.sent[2]
     outs.sent[2] = n + 1
     outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]
@@ -384,7 +408,6 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = ticket * WIDE + seat
     outs.ask[n, 4] = deadline
-    finish(gateway, core, begins, now, nodes, tally)
     told_at = now + nodes.settings[STORE_DELAY] + 2 * nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
     dies_at, noticed_at = nodes.state[gateway, DIES_AT], nodes.state[gateway, NOTICED_AT] + crowd.link[seat, DELAY]
     if told_at > deadline or (told_at >= dies_at + crowd.link[seat, DELAY] and noticed_at > deadline):

@@ -28,7 +28,7 @@ class Crowd(NamedTuple):
     ready_at: Any  # int64[seats]: when the connection became ready [ns].
     asked_at: Any  # int64[seats]: when the client asked for its last token [ns].
     no_state_at: Any  # int64[seats]: when the client last heard that there is no state [ns].
-    drawn: Any  # int32[seats, 4]: backoffs, slow retries, advised waits and waits for a fetch ever drawn: the addresses of their chance.
+    drawn: Any  # int32[seats, 5]: backoffs, slow retries, advised waits, waits for a fetch and before subscribing again ever drawn: addresses of chance.
     attempt: Any  # int32[seats]: failed attempts since the last stable connection.
     dials: Any  # int32[seats]: dials ever: the address of the balancer's chance.
     cookie: Any  # int32[seats]: the gateway of the last connection, -1 = none.
@@ -79,7 +79,9 @@ class Book(NamedTuple):
     HOT,
 ) = range(16)  # fmt: skip
 MESSAGE_COLUMNS = 16
-UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON, THROTTLED = range(7)  # PASSED_ON: a transient message that the bus has handed out.
+UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON, THROTTLED, LIMITED = range(
+    8
+)  # PASSED_ON: a transient message that the bus has handed out.
 CONTROL, DURABLE, TRANSIENT = range(3)  # Lanes, the first goes first. What is transient has no sequence, is not in the log, and is never sent again.
 
 

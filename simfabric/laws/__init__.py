@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simfabric.laws import connections, conservation, queues
+from simfabric.laws import connections, conservation, limits, queues
 from simfabric.laws.verdict import Verdict, combined
 from simfabric.recorder import Checkpoint
 
@@ -15,8 +15,9 @@ ALWAYS = (*conservation.LAWS, *connections.LAWS, *queues.LAWS)
 
 
 def judge(checkpoints: Sequence[Checkpoint]) -> tuple[Verdict, ...]:
-    """The verdict of every law that is always on, over all checkpoints: the first counter-example decides."""
-    return tuple(combined([law(checkpoint) for checkpoint in checkpoints]) for law in ALWAYS)
+    """The verdict of every law that is always on (and, where there are buckets, of theirs), over all checkpoints: the first counter-example decides."""
+    laws = (*ALWAYS, *limits.LAWS) if any(checkpoint.buckets[0] for checkpoint in checkpoints) else ALWAYS
+    return tuple(combined([law(checkpoint) for checkpoint in checkpoints]) for law in laws)
 
 
 __all__ = ["ALWAYS", "Verdict", "judge"]

@@ -40,6 +40,7 @@ from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import PLACEMENT, TIMELINE, Checkpoint, Recorder
 from simfabric.running import facts, saving, text
+from simfabric.running.limited import limited
 from simfabric.topology import Topology
 from simfabric.world import SECOND, Array
 
@@ -88,6 +89,7 @@ class Result:
     backpressure: dict[str, float]  # Frames of durable messages shed, transient messages throttled, pauses of consumers and their time [s].
     hot: dict[str, int]  # Hot channels: how many have many members; messages coalesced, dropped by the cap, and deferred by it.
     closed_slow: int  # Connections of slow consumers that gateways closed (4508).
+    limits: dict[str, dict[str, Any]]  # Of requests to publish and to subscribe: see `simfabric.running.limited`.
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
@@ -262,6 +264,7 @@ class Result:
             "closed_slow": self.closed_slow,
             "hot": self.hot,
             "backpressure": self.backpressure,
+            "limits": self.limits,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -324,6 +327,7 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
             "paused_s": fabric.pressure.paused_for / SECOND,
         },
         closed_slow=int(gateways[CLOSED_SLOW]),
+        limits=limited(fabric.gateways.limits, topology.gateways.count),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,

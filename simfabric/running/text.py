@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simfabric.analysis.quantiles import quantile
 from simfabric.kernels.state import STAGE_NAMES
+from simfabric.running import limited
 from simfabric.units import format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def _placement(result: Result) -> Iterator[str]:
 
 def _services(result: Result) -> Iterator[str]:
     """What became of dials, calls and connections, where there is something to tell."""
+    yield from limited.lines(result.limits)
     if result.turned_away_busy:
         yield f"busy          {format_count(result.turned_away_busy)} dials were refused by gateways that were too busy"
     for name, counted in result.apis.items():

@@ -24,6 +24,7 @@ from simfabric.topology.faults import Fault, Published, Slo
 from simfabric.topology.hot import Hot
 from simfabric.topology.kinds import COUNT, Quantity, Text
 from simfabric.topology.lanes import Lanes
+from simfabric.topology.limits import Limits
 from simfabric.topology.run import Network, Run
 from simfabric.topology.section import Section, as_text, items, leaf, section
 from simfabric.topology.storage import Bus, Storage
@@ -47,6 +48,7 @@ class Topology(Section):
     )
     balancer: Balancer = section(Balancer, "Picks a gateway for each dial.")
     gateways: Gateways = section(Gateways, "Hold the connections and write messages to them.")
+    limits: Limits = section(Limits, "How fast users and tenants may publish and subscribe; nothing given: no limit.")
     storage: Storage = section(Storage, "Keeps messages before they go to the bus.")
     bus: Bus = section(Bus, "The replicated log that carries messages.")
     fanout: Fanout = section(Fanout, "How gateways with subscribers get the messages.")

@@ -99,6 +99,15 @@ CASES = {
         "gateways.work.subscribe": "120ms", "clients.connect_timeout": "1500ms", "gateways.count": "2", "balancer.handshake": "1ms", "clients.notice": "3s",
     },
     "clients that give up waiting": {"clients.connect_timeout": "2s", "balancer.queue_timeout": "1h", "balancer.handshake": "exponential(500ms)"},
+    "more published than a user may": {"limits.publish": "{per_user: {rate: 6/min, burst: 2}}", "traffic[0].rate": "12/min", "clients.devices_per_user": "2"},
+    "queues for what is published": {
+        "limits.publish": "{per_user: {rate: 6/min, burst: 2, policy: leaky_bucket}, per_tenant: {rate: 3/s}}", "traffic[0].rate": "12/min",
+    },
+    "more subscribes than a tenant may": {"limits.subscribe": "{per_tenant: {rate: 2/s, burst: 4}}"},
+    "more subscribes than users and tenants may": {
+        "limits.subscribe": "{per_user: {rate: 12/min, burst: 3}, per_tenant: {rate: 3/s, burst: 5}}", "clients.devices_per_user": "3", "clients.start": "20s",
+    },
+    "subscribes that queue": {"limits.subscribe": "{per_tenant: {rate: 20/s, burst: 60, policy: leaky_bucket}}"},
 }  # fmt: skip
 
 
@@ -137,6 +146,7 @@ CHURNS = (
 
 TYPING = "{name: typing, rate: 20/min, lane: transient, size: 100B}"
 CONTROL = "{name: notices, rate: 6/min, lane: control}"
+LEAKY = "{per_user: {rate: 1/s, burst: 5}, per_tenant: {rate: 100/s, burst: 30, policy: leaky_bucket}}"
 
 
 @st.composite
@@ -194,6 +204,9 @@ def drawn(draw):
         "gateways.overflow_grace": one_of("300ms", "1s"),
         "clients.replay_max": one_of("0", "4", "2000"),
         "clients.churn": one_of("[]", "[]", *CHURNS),
+        "clients.devices_per_user": one_of("1", "2"),
+        "limits.publish": one_of("{}", "{per_user: {rate: 10/min, burst: 2}}", "{per_user: {rate: 10/min, burst: 3, policy: leaky_bucket}}"),
+        "limits.subscribe": one_of("{}", "{per_user: {rate: 30/min, burst: 6}}", "{per_tenant: {rate: 4/s, burst: 6}}", LEAKY),
         "clients.heartbeat_interval": one_of("3s", "25s"),
         "clients.connect_timeout": patience,
         "gateways.accept_timeout": one_of("20ms", "10s"),
