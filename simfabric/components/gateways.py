@@ -25,7 +25,7 @@ from simfabric.components.component import Component
 from simfabric.components.limits import limits_of
 from simfabric.components.queues import LaneQueue
 from simfabric.components.warming import Tenants
-from simfabric.kernels import gateways as kernels
+from simfabric.kernels import serving as kernels
 from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, OPENED, PUBLISH, ROW, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.state import (

@@ -155,7 +155,7 @@ def storm(monkeypatch, bucket, **changes):
             admitted.append((gateway, at, 3))
         return then
 
-    monkeypatch.setattr("simfabric.kernels.gateways.subscribe_within", watched)
+    monkeypatch.setattr("simfabric.kernels.serving.subscribe_within", watched)
     fault = "[{at: 2s, down: 1s, target: {gateway: all}}]"
     fabric = ran(limits__subscribe=bucket, clients__tenants="1", clients__count="200", faults=fault, run__duration="40s", **changes)
     return admitted, fabric

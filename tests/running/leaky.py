@@ -1,6 +1,6 @@
 """A gateway kernel with a planted bug: when the millionth delivery goes by, the slot's last subscriber is passed over."""
 
-from simfabric.kernels.gateways import serve as honest
+from simfabric.kernels.serving import serve as honest
 from simfabric.kernels.state import EXPECTED, SIZE
 
 
