@@ -62,12 +62,12 @@ def broken(result):
 def test_one_delivery_that_is_skipped_without_a_reason_breaks_a_law(monkeypatch):
     original, calls = gateways.fan_out, []
 
-    def one_short(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally):
+    def one_short(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally):
         calls.append(message)
         if len(calls) != 50:
-            return original(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+            return original(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
         book.slots[slot, SIZE] -= 1
-        original(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+        original(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
         book.slots[slot, SIZE] += 1
         return None
 
@@ -77,8 +77,8 @@ def test_one_delivery_that_is_skipped_without_a_reason_breaks_a_law(monkeypatch)
 def test_one_cursor_that_moves_without_a_delivery_breaks_a_law(monkeypatch):
     original, calls = gateways.fan_out, []
 
-    def moved(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally):
-        original(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+    def moved(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally):
+        original(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
         calls.append(message)
         if len(calls) == 50:
             book.rows[book.slots[slot, START], CURSOR] += 1
