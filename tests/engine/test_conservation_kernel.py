@@ -195,7 +195,7 @@ def test_a_fetch_is_answered_when_there_is_enough_or_it_has_waited_long_enough(r
     reading[:, :, bus.RESPONDED_AT] = -turn
     shelf = bus.Shelf(
         np.zeros((1, 64, 5), np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(3, np.int64), reading, np.zeros((2, 3), np.int64),
-        owner_of, np.ones(2, np.int8),
+        owner_of, np.ones(2, np.int8), np.zeros((2, 1), np.int8),
     )  # fmt: skip
     found, clock = [], 0
     for step in [*steps, 100_000]:
