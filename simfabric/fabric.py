@@ -22,6 +22,7 @@ from simfabric.components.conductor import Conductor
 from simfabric.components.faults import Death, Faults, absent, deaths
 from simfabric.components.gateways import Gateways
 from simfabric.components.presence import Presence
+from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
 from simfabric.components.routers import Routers
@@ -54,7 +55,7 @@ class Fabric:
         self.brokers: Brokers | None = None
         self.consumers: Consumers | None = None
         if pattern != "direct":
-            self.producers = Producers(world, columns, self.gateways, partitions_of_channels(world))
+            self.producers = Producers(world, columns, self.gateways, partitions_of_channels(world, columns.crowd.members))
             self.brokers = Brokers(world, columns)
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())
@@ -79,6 +80,7 @@ class Fabric:
         self.conductor = Conductor(world, self.components, topology.run.window)
         self.planned: list[Death] = planned
         self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers, self.presence)
+        self.pressure = Pressure(world, self.gateways, self.consumers, self.faults.events)
 
     def _wire(self) -> None:
         """Who sends to whom."""

@@ -89,6 +89,9 @@ class Checkpoint:
     connections: int  # Seats with a home, from the clients' column.
     half_open: int  # Connections that gateways have open and on which nothing passes.
     open: int  # Open connections, from the gateways' column.
+    limited: int  # Messages that a limit refused, from their rows.
+    counted_limited: int  # The same, as the gateways counted.
+    buckets: tuple[int, int]  # Buckets, and those from which more was taken than they could hold.
     queues: tuple[Queue, ...]
     busy: tuple[Busy, ...]
     presence: Watched | None = None  # Where the fabric keeps presence.

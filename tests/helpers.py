@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from simfabric.fabric import Fabric
+from simfabric.kernels.state import FATE, LIMITED
 from simfabric.kernels.tallying import merged
 from simfabric.topology import Topology, loads
 from tests.reference.fabric import Reference, Setting
@@ -63,6 +64,8 @@ def outcome(fabric: Fabric) -> Outcome:
     nodes, columns = fabric.gateways.nodes, fabric.columns
     facts |= {"gateways busy": nodes.busy, "gateways free": nodes.free_at, "gateways state": nodes.state, "replay counters": fabric.replay.counters}
     facts |= {"messages": columns.log.rows[: columns.messages], "heads": columns.log.head_sequence, "links": columns.crowd.link, "homes": columns.crowd.home}
+    limits = fabric.gateways.limits
+    facts |= {f"limits {name}": getattr(limits, name) for name in ("row", "life", "users", "tenants", "counts", "by_tenant")}
     if fabric.presence is not None:
         facts |= {"presence said": fabric.presence.counters, "presence seen": total.seen, "presence seconds": fabric.presence.seconds}
         facts |= {f"presence {name}": column for name, column in fabric.presence.entries._asdict().items()}
@@ -93,8 +96,10 @@ def check_agreement(topology: Topology) -> int:
     reference = Reference(topology, setting(topology))
     reference.run()
     expected = sorted((at, message, client) for message, client, at in reference.arrivals)
-    found = [(at, message, client) for message, client, at in run(topology).trail.tolist() if at < topology.run.duration]
+    outcome = run(topology)
+    found = [(at, message, client) for message, client, at in outcome.trail.tolist() if at < topology.run.duration]
     assert found == expected
+    assert sorted(reference.refused) == np.flatnonzero(outcome.facts["messages"][:, FATE] == LIMITED).tolist()
     return len(found)
 
 
@@ -105,4 +110,5 @@ def setting(topology: Topology) -> Setting:
     homes = [int(crowd.home[seat]) for seat in seat_of]
     cores = [int(seat) % topology.gateways.cores for seat in seat_of]
     channels = [crowd.channels[crowd.start[seat] : crowd.start[seat + 1]].tolist() for seat in seat_of]
-    return Setting(homes, cores, channels, [int(crowd.link[seat, 2]) for seat in seat_of])
+    tenants = columns.who.tenant.tolist()
+    return Setting(homes, cores, channels, [int(crowd.link[seat, 2]) for seat in seat_of], tenants)

@@ -29,11 +29,21 @@ from simfabric.world import Array, World
 ACKS = {"none": 0, "leader": 1, "all": 2}
 
 
-def partitions_of_channels(world: World) -> Array:
-    """The partition of every channel, int32."""
+def partitions_of_channels(world: World, members: Array) -> Array:
+    """The (first) partition of every channel, int32: by its key, or where hot channels have partitions of their own, one of those."""
     topology = world.topology
     channels = len(topology.channels.given) + topology.channels.count
-    return channel_partitions(np.arange(channels), topology.bus.partitions)
+    own = topology.hot.partitions
+    partition = channel_partitions(np.arange(channels), topology.bus.partitions - own)
+    if own:
+        hot = np.flatnonzero(members >= topology.hot.members)
+        partition[hot] = topology.bus.partitions - own + np.arange(len(hot)) % own
+    return partition
+
+
+def shards_of_channels(world: World, members: Array) -> Array:
+    """Over how many partitions each channel is spread, int32."""
+    return np.where(members >= world.topology.hot.members, world.topology.hot.shards, 1).astype(np.int32)
 
 
 class Producers(Component):
@@ -47,6 +57,7 @@ class Producers(Component):
         self.columns = columns
         self.gateways = gateways
         self.partition_of = partition_of
+        self.shards_of = shards_of_channels(world, columns.crowd.members)
         self.tally = new_tally(0)
         self.brokers: Component
         rows = topology.gateways.count + len(topology.traffic)
@@ -72,7 +83,8 @@ class Producers(Component):
         self._mark += 1
         columns = self.columns
         sent = self._batch(
-            frames, count, end, bus.linger, bus.batch, network.bus_hop or network.hop, bus.partitions, self.partition_of, self._accumulators, self._mark,
+            frames, count, end, bus.linger, bus.batch, network.bus_hop or network.hop, bus.partitions, self.world.topology.hot.partitions, self.partition_of,
+            self.shards_of, self._accumulators, self._mark,
             np.empty((count, 2), np.int64), columns.log, self.gateways.nodes, out, self._kept, self.tally,
         )  # fmt: skip
         self.waiting = self._kept[: self._kept[-1, 0]].copy()
@@ -145,6 +157,7 @@ class Consumers(Component):
             fetched=np.zeros((self.count, bus.partitions), np.int64),
             owner_of=owner.astype(np.int32),
             alive=np.ones(self.count, np.int8),
+            paused=np.zeros((self.count, bus.brokers), np.int8),
         )
         self.committed = np.zeros((self.count, bus.partitions), np.int64)
         self.to: Component
@@ -201,6 +214,24 @@ class Consumers(Component):
         """The messages whose records somebody has not fetched yet."""
         return np.concatenate([self.shelf.records[broker, :held, kernels.RECORD_MESSAGE] for broker, held in enumerate(self.shelf.held)])
 
+    @property
+    def paused(self) -> Array:
+        """bool[consumers]: those that do not fetch as they like."""
+        return np.asarray(self.shelf.paused.any(axis=1))
+
+    def pause(self, consumer: int) -> None:
+        """It asks for nothing from now on."""
+        self.shelf.paused[consumer] = kernels.PAUSED
+
+    def resume(self, consumer: int) -> None:
+        """It asks again, from now on: as before if nothing waits for it, else once."""
+        turn = 2 * (self.world.topology.network.bus_hop or self.world.topology.network.hop)
+        behind = ((self.shelf.visible - self.shelf.fetched) * self._mine())[consumer].any()
+        self.shelf.paused[consumer] = kernels.ONCE if behind else 0
+        responded = self.shelf.reading[consumer, :, kernels.RESPONDED_AT]
+        np.maximum(responded, self.world.now - turn, out=responded)
+        self._next = self.world.now
+
     def leave(self, consumer: int) -> None:
         """A gateway that consumes for itself died."""
         self.shelf.alive[consumer] = 0
@@ -209,6 +240,7 @@ class Consumers(Component):
         """It is back, and reads from the end of the log on."""
         shelf = self.shelf
         shelf.alive[consumer] = 1
+        shelf.paused[consumer] = 0
         shelf.reading[consumer, :, kernels.NEXT_RECORD] = shelf.first + shelf.held
         shelf.reading[consumer, :, kernels.RESPONDED_AT] = self.world.now - (1 << 40)
         shelf.fetched[consumer] = shelf.visible

@@ -100,7 +100,7 @@ class Clients(Component):
         self.fleet = fleet_of(world, columns)
         self.habits = habits_of(world, columns)
         self._settings = settings_of(world.topology)
-        self._keys = np.array([world.key(f"clients/{name}") for name in ("backoff", "offline", "away")], np.int64)
+        self._keys = np.array([world.key(f"clients/{name}") for name in ("backoff", "offline", "away", "sub_retry")], np.int64)
         self._table, self._effects = np.array(TABLE, np.int8), np.array(EFFECTS, np.int32)
         self._up, self._dial, self._again, self._ask = Outbox(), Outbox(), Outbox(), Outbox()
         self._sent = np.zeros(4, np.int64)

@@ -23,8 +23,10 @@ from simfabric.kernels.state import (
     BREAKS_AT,
     DELAY,
     FATE,
+    HOT,
     LANE,
     LIFE,
+    LIMITED,
     MESSAGE_COLUMNS,
     OWED,
     PACE,
@@ -150,8 +152,9 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
         state=np.where(home >= 0, LIVE, IDLE).astype(np.int8),
         flags=np.where(home >= 0, BOOTED, 0).astype(np.int8),
         ready_at=np.full(count, LONG_AGO, np.int64),
+        no_state_at=np.zeros(count, np.int64),
         asked_at=np.full(count, LONG_AGO, np.int64),
-        drawn=np.zeros((count, 4), np.int32),
+        drawn=np.zeros((count, 5), np.int32),
         attempt=np.zeros(count, np.int32),
         dials=np.zeros(count, np.int32),
         cookie=home.copy(),
@@ -215,8 +218,10 @@ class Columns:
         channels = len(self.crowd.members)
         self.log = Log(np.zeros((1024, MESSAGE_COLUMNS), np.int64), np.zeros(1, np.int64), np.full(channels, -1, np.int64), np.zeros(channels, np.int64))
         self.lane_of = np.array([LANES.index(source.lane) for source in world.topology.traffic] or [0], np.int64)  # Of each source.
+        self.hot_from = world.topology.hot.members  # Members from which on a channel is hot.
         self.published = 0  # Messages published and taken out of the log since, and their obligations.
         self.owed = 0
+        self.limited = 0  # Of them, those that a limit refused.
         self.backend = [0, 0]  # Of them, those of back-end producers.
         self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
 
@@ -236,6 +241,7 @@ class Columns:
         block[:, PREVIOUS] = -1
         block[:, FATE] = 0
         block[:, LANE], block[:, SOURCE] = self.lane_of[source], source
+        block[:, HOT] = self.crowd.members[channel] >= self.hot_from
         block[:, OWED] = np.where(block[:, LANE] == TRANSIENT, 0, self.crowd.members[channel])
         self.messages += count
         return np.arange(first, first + count, dtype=np.int64)
@@ -252,6 +258,7 @@ class Columns:
         real = retired[retired[:, FATE] != UNSENT]
         backend = real[real[:, PUBLISHER] < 0]
         self.published += len(real)
+        self.limited += int((real[:, FATE] == LIMITED).sum())
         self.owed += int(real[:, OWED].sum())
         self.backend[0] += len(backend)
         self.backend[1] += int(backend[:, OWED].sum())

@@ -22,9 +22,10 @@ import numpy as np
 from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.limits import limits_of
 from simfabric.components.queues import LaneQueue
 from simfabric.components.warming import Tenants
-from simfabric.kernels import gateways as kernels
+from simfabric.kernels import serving as kernels
 from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, OPENED, PUBLISH, ROW, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.looking import BY_NUMBER, KEY_LOOKING, LOOKING, PRESENCE, UPDATE_BYTES
@@ -63,6 +64,7 @@ from simfabric.kernels.state import (
     OPEN,
     OVERFLOW_GRACE,
     PAUSE_AT,
+    QUEUE_BOUND,
     REPLAY_MAX,
     SESSIONS,
     SHARED,
@@ -114,6 +116,7 @@ def nodes_of(world: World) -> Nodes:
     storage = topology.storage.enabled
     settings[TRANSIENT_DELAY] = network.hop if storage else 0
     settings[TRANSIENT_NAME] = (DELIVER << KIND_SHIFT) | (1 << 55) if topology.fanout.pattern == "direct" else PUBLISH << KIND_SHIFT
+    settings[QUEUE_BOUND] = topology.backpressure.queue if topology.backpressure.policy == "shed" else NEVER
     settings[SOFT_BUFFER] = int(config.transients_upto * config.buffer)
     settings[OVERFLOW_GRACE] = config.overflow_grace if config.overflow == "disconnect" else -1
     settings[ADVICE] = topology.balancer.retry_after or 0
@@ -179,6 +182,7 @@ class Gateways(Component):
         self.columns = columns
         self.nodes = nodes_of(world)
         self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
+        self.limits = limits_of(world, columns)
         regions = max(1, len(world.topology.clients.regions))
         clients, crowd = world.topology.clients, columns.crowd
         self.tenants = Tenants(columns.who.tenant, clients.tenants, config.count, crowd.home[columns.seat_of])
@@ -308,7 +312,7 @@ class Gateways(Component):
         columns = self.columns
         while first < last:
             outs = Outs(worker.up.frames, worker.down.frames, worker.ask.frames, worker.sent)
-            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally)
+            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally, self.limits)
             if self.queue is not None:
                 first = self._serve_by_lane(frames, first, last, self._end, self.queue.done, self.queue.lanes, *others)
             else:

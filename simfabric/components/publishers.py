@@ -92,6 +92,9 @@ class Stream:
         self.last = 0  # Time of the last candidate [ns].
         self.ready = np.empty(0, np.int64)  # Times of candidates drawn and not handed out; the last of them is at `last`.
         self.interval = Law("exponential" if source.arrivals == "poisson" else "constant", (SECOND / (self.rate * self.top),)) if self.rate > 0 else None
+        self.members = None if source.tenant is None else np.flatnonzero(columns.who.tenant == source.tenant)
+        if self.members is not None and len(self.members) == 0:  # A tenant of nobody publishes nothing.
+            self.interval = None
         self._table = world.table(self.interval) if self.interval else None
         self._size = world.table(source.size)
         self._popularity = popularity.guide(popularity.zipf(topology.channels.count, topology.channels.popularity)) if source.to == "popularity" else None
@@ -124,7 +127,8 @@ class Stream:
             kept = uniform(self._key("thin"), 0, n) * self.top < rate_at(self.source, at)
             n, at = n[kept], at[kept]
         topology = self.world.topology
-        client = below(self._key("client"), 0, n, topology.clients.count).astype(np.int64)
+        client = below(self._key("client"), 0, n, topology.clients.count if self.members is None else len(self.members)).astype(np.int64)
+        client = client if self.members is None else self.members[client]
         seat = self.columns.seat_of[client].astype(np.int64)
         size = np.empty(len(n), np.int64)
         self.world.kernel(draws.draw_column)(self._size, self._key("size"), n, 0, 1, size)

@@ -29,11 +29,11 @@ class LaneQueue:
         self._kept = world.kernel(kernels.kept)
 
     def join(self, frames: Array, count: int) -> tuple[Array, int]:
-        """What waits and what is new (by row, time and id), together in that order. All that waits arrived before all that is new."""
+        """What waits and what is new (by time and id), together by row, time and id. All that waits arrived before all that is new."""
         if len(self.waiting):
             together = np.concatenate([self.waiting, frames[:count]])
-            frames = together[np.argsort(together[:, ROW], kind="stable")]
-            count = len(frames)
+            frames, count = together, len(together)
+        frames = frames[:count][np.argsort(frames[:count, ROW], kind="stable")]
         self.done = np.zeros(count, np.int8)
         return frames, count
 

@@ -21,6 +21,7 @@ import numpy as np
 from simfabric.chance import below
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.hot import HotWindows
 from simfabric.components.queues import LaneQueue
 from simfabric.kernels import routing as kernels
 from simfabric.kernels.frames import NEVER
@@ -42,10 +43,11 @@ class Routers(Component):
         self.columns = columns
         self.free_at = np.zeros(count, np.int64)
         self.busy = np.zeros(count, np.int64)
-        caches = count if topology.fanout.pattern == "direct" else 1
+        caches = count if topology.fanout.pattern == "direct" or topology.hot.shards > 1 else 1
         self.refreshed_at = np.zeros((caches, len(columns.crowd.members)), np.int64)  # When each cached entry was read [ns] + 1; 0 = never.
         self.evicted_at = np.full((topology.gateways.count, lives), NEVER, np.int64)  # When the entries of each life of a gateway end.
         self.tally = new_tally(0)
+        self.hot = HotWindows(world, columns, self.tally) if topology.hot.policy != "none" else None
         self.gateways: Component
         self._work, self._per_target = world.table(topology.fanout.work), world.table(topology.fanout.work_per_target)
         self._keys = np.array([world.key("routers/message"), world.key("routers/target")], np.int64)
@@ -57,6 +59,8 @@ class Routers(Component):
     def advance(self, end: int) -> None:
         """Route what is due, and with lanes what has its turn."""
         frames, count = self.inbox.take(end)
+        if self.hot is not None:
+            frames, count = self.hot.pass_on(frames, count, end)
         if self.queue is not None:
             frames, count = self.queue.join(frames, count)
         first = 0
@@ -82,11 +86,14 @@ class Routers(Component):
     @property
     def waiting(self) -> Array | None:
         """Frames that have arrived and wait for their turn."""
-        return self.queue.waiting if self.queue else None
+        parts = ([self.queue.waiting] if self.queue else []) + ([self.hot.held] if self.hot else [])
+        return np.concatenate(parts) if parts else None
 
     def earliest(self) -> int:
         """The next arrival, or the next turn of what waits."""
         due = self.inbox.earliest()
+        if self.hot is not None:
+            due = min(due, self.hot.earliest())
         return min(due, self.queue.earliest(self.free_at, 1)) if self.queue else due
 
     def evicting(self, gateway: int, life: int) -> Generator[Any, Any, None]:

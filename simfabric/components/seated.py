@@ -7,6 +7,7 @@ from simfabric.kernels.frames import NEVER
 from simfabric.protocol.client import ClientSession
 from simfabric.protocol.parameters import MINUTE, Parameters
 from simfabric.topology import Topology
+from simfabric.topology.limits import are_limited
 
 EPOCH = 1  # The log of a run is never lost.
 GATEWAYS, BALANCER, BOOTSTRAP, TOKENS, REPLAY, SNAPSHOTS, SELF = range(7)  # To whom a session sends.
@@ -21,7 +22,22 @@ class SessionError(SimfabricError):
 class Seated:
     """One session, its seat, and what it waits for."""
 
-    __slots__ = ("asked", "call", "channels", "delay", "fetches", "generation", "name", "ping_at", "seat", "session", "silent", "ticket", "wake_at")
+    __slots__ = (
+        "asked",
+        "call",
+        "channels",
+        "delay",
+        "fetches",
+        "generation",
+        "name",
+        "ping_at",
+        "resumed_at",
+        "seat",
+        "session",
+        "silent",
+        "ticket",
+        "wake_at",
+    )
 
     def __init__(self, session: ClientSession, seat: int, delay: int, channels: dict[int, int]) -> None:
         self.session = session
@@ -36,13 +52,15 @@ class Seated:
         self.asked: dict[int, int] = {}  # Channel -> correlation of its subscribe.
         self.fetches: dict[int, tuple[int, int]] = {}  # Channel -> ticket of the replay or snapshot under way, and the cursor of a replay.
         self.ping_at = NEVER  # When the gateway's next ping arrives.
+        self.resumed_at = -1  # When it asked last for all that it lacked.
         self.wake_at = NEVER  # When the next WAKE frame is due.
 
 
 def parameters_of(topology: Topology) -> Parameters:
     """The protocol's numbers as the topology has them.
 
-    One page holds every replay; how long a replay or a snapshot may take is the services' business; there are no other transports to fall back to.
+    One page holds every replay; how long a replay or a snapshot may take is the services' business; there are no other transports to fall back to; what
+    was refused for its rate fails, as nothing is sent again; where subscribes are limited, a client asks for all its channels in one frame.
     """
     clients, token = topology.clients, topology.apis.token
     reconnect = clients.reconnect
@@ -71,5 +89,7 @@ def parameters_of(topology: Topology) -> Parameters:
         max_channels=most,
         subscribe_burst_user=max(400, 2 * most),
         ws_failures=NO_LIMIT,
+        resend_limited=False,
+        subscribe_batch=most if are_limited(topology.limits.subscribe) else 1,
         queue_cap=NO_LIMIT,
     )

@@ -14,6 +14,7 @@ from simfabric.kernels.log import STATE_ASKED, is_asked
 from simfabric.kernels.state import PUBLISHED_AT, WIDE
 from simfabric.kernels.tickets import gateway_of, life_of
 from simfabric.protocol import effects, frames, inputs, machine
+from simfabric.topology.limits import are_limited
 
 if TYPE_CHECKING:
     from simfabric.components.sessions import Sessions
@@ -31,7 +32,8 @@ def carry_out(sessions: Sessions, one: Seated, made: list[effects.ClientEffect],
             answer = doer(sessions, one, effect, at) if doer is not None else None
             if answer is not None:
                 answers.append(answer)
-    if resuming and not one.silent:
+    if resuming and not one.silent and one.resumed_at != at:
+        one.resumed_at = at
         arrives = at + one.delay + sessions.replay_hop
         _send_replay(sessions, one, arrives, (kinds.RESUME << KIND_SHIFT) | one.seat, 0)
     for answer in answers:
@@ -104,6 +106,8 @@ def _send_frame(sessions: Sessions, one: Seated, effect: effects.SendFrame, at: 
         for channel, _, sequence in frame.channels:
             _agree(sessions, one, channel, sequence)
             one.asked[channel] = frame.correlation
+        if one.session.state in machine.READY and not one.silent and are_limited(sessions.topology.limits.subscribe):  # Again, since it was refused.
+            sessions.send(GATEWAYS, arrives, (kinds.SUBSCRIBE << KIND_SHIFT) | one.seat, gateway_of(one.ticket), WIDE + one.seat, one.ticket)
     elif isinstance(frame, frames.MessageSend):
         message, log = frame.client_message_id, sessions.columns.log
         if message >= log.base[0] and log.rows[message - log.base[0], PUBLISHED_AT] == at:  # Else it is sent again, which the fabric leaves out.

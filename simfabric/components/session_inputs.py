@@ -17,7 +17,7 @@ from simfabric.kernels.lifecycle import AWAY_AFTER, AWAY_SPREAD, BANNER, BOOTED,
 from simfabric.kernels.log import message_at
 from simfabric.kernels.looking import SEEN
 from simfabric.kernels.slow import SLOW
-from simfabric.kernels.state import BYTES, CHANNEL, FATE, LANE, OWED, PREVIOUS, PUBLISHED_AT, PUBLISHER, SEQUENCE, STAGE_CONNECT, TRANSIENT, UNSENT, WIDE
+from simfabric.kernels.state import BYTES, CHANNEL, FATE, LANE, LOW, OWED, PREVIOUS, PUBLISHED_AT, PUBLISHER, SEQUENCE, STAGE_CONNECT, TRANSIENT, UNSENT, WIDE
 from simfabric.kernels.tickets import SILENT, gateway_of, life_of
 from simfabric.protocol import codes, frames, inputs, machine
 
@@ -91,11 +91,27 @@ def opened(sessions: Sessions, one: Seated, frame: list[int]) -> None:
 
 def told(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     """The gateway replies to all subscribes; of each channel a frame of its own follows."""
-    crowd = sessions.columns.crowd
-    crowd.ready_at[one.seat] = frame[0]
-    crowd.flags[one.seat] &= ~BANNER
+    _ready(sessions, one, frame[0])
     if not one.channels:
         sessions.receive(one, sessions.acknowledgement(one), frame[0])
+
+
+def _ready(sessions: Sessions, one: Seated, at: int) -> None:
+    crowd = sessions.columns.crowd
+    if crowd.ready_at[one.seat] == NOT_READY:
+        crowd.ready_at[one.seat] = at
+    crowd.flags[one.seat] &= ~BANNER
+
+
+def too_many(sessions: Sessions, one: Seated, frame: list[int]) -> None:
+    """The gateway refused all subscribes for their rate, with advice."""
+    if one.ticket != frame[4] & LOW:
+        return
+    _ready(sessions, one, frame[0])
+    refused = set(one.asked.values())
+    one.asked.clear()
+    for correlation in sorted(refused):
+        sessions.receive(one, frames.ErrorFrame(correlation, frames.RATE_LIMITED, -1, frame[2]), frame[0])
 
 
 def top(sessions: Sessions, one: Seated, frame: list[int]) -> None:
@@ -228,6 +244,14 @@ def publication(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     sessions.feed(one, inputs.PublishRequested(int(row[CHANNEL]), message, int(row[BYTES])), frame[0])
 
 
+def too_much(sessions: Sessions, one: Seated, frame: list[int]) -> None:
+    """The gateway refused a message for its rate, with advice. What the session has settled meanwhile is answered no more."""
+    message, outbox = frame[4], one.session.outbox
+    send = outbox.sends.get(message) if outbox is not None else None
+    if send is not None and one.ticket == frame[3] // WIDE and send.generation == one.generation:
+        sessions.receive(one, frames.ErrorFrame(send.correlation, frames.RATE_LIMITED, send.channel, frame[2]), frame[0])
+
+
 def woken(sessions: Sessions, one: Seated, frame: list[int]) -> None:
     """Time has passed; that was all."""
 
@@ -258,5 +282,7 @@ ARRIVALS: dict[int, Callable[[Sessions, Seated, list[int]], None]] = {
     kinds.PUBLICATION: publication,
     kinds.GO: gone,
     kinds.SILENCE: silenced,
+    kinds.TOO_MUCH: too_much,
+    kinds.TOO_MANY: too_many,
     kinds.WAKE: woken,
 }

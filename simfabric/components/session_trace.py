@@ -69,6 +69,9 @@ def words(frame: frames.Frame) -> str:
         return f"event c{frame.channel} #{frame.sequence}"
     if isinstance(frame, frames.Subscribe):
         return ", ".join(f"subscribe c{channel} from #{sequence}" for channel, _, sequence in frame.channels)
+    if isinstance(frame, frames.ErrorFrame):
+        advice = f", retry after {frame.retry_after / 1e9:.3g} s" if frame.retry_after >= 0 else ""
+        return f"{frames.ERROR_NAMES[frame.error]} c{frame.channel}{advice}"
     if isinstance(frame, frames.Subscribed):
         return f"subscribed c{frame.channel} top #{frame.top}" + ("" if frame.recovered else ", not recovered")
     if isinstance(frame, frames.MessageSend):

@@ -44,8 +44,19 @@ LAST_BATCH_AT, LAST_PRODUCER, BATCHES, APPENDED_UPTO, VISIBLE_UPTO, END_OFFSET =
 PARTITION_COLUMNS = 6
 
 
+@inlined
+def partition(message: int, channel: int, partitions: int, own: int, partition_of: Any, shards_of: Any) -> int:
+    """The partition of a message: its channel's, or, where that is spread over several, one of those in turn. `own`: see hot.partitions."""
+    first = partition_of[channel]
+    if shards_of[channel] == 1:
+        return int(first)
+    low = partitions - own if own > 0 else 0
+    return int(low + (first - low + message % shards_of[channel]) % (partitions - low))
+
+
 def batch(
-    frames: Any, count: int, end: int, linger: int, limit: int, hop: int, partitions: int, partition_of: Any, accumulators: Any, mark: int, scratch: Any,
+    frames: Any, count: int, end: int, linger: int, limit: int, hop: int, partitions: int, own: int, partition_of: Any, shards_of: Any,
+    accumulators: Any, mark: int, scratch: Any,
     log: Log, nodes: Nodes, out: Any, kept: Any, tally: Tally
 ) -> int:  # fmt: skip
     """Close the batches that are full, or have lingered long enough, before `end`; records of open batches are kept and looked at again.
@@ -57,7 +68,7 @@ def batch(
     for f in range(count):
         at = frames[f, 0]
         row = frames[f, 3] - log.base[0]
-        a = frames[f, 2] * partitions + partition_of[log.rows[row, CHANNEL]]
+        a = frames[f, 2] * partitions + partition(frames[f, 3], log.rows[row, CHANNEL], partitions, own, partition_of, shards_of)
         if accumulators[a, MARK] != mark or accumulators[a, LEADER] < 0 or at >= accumulators[a, OPENED_AT] + linger:
             accumulators[a, OPENED_AT] = at
             accumulators[a, BATCH_BYTES] = 0
@@ -93,7 +104,7 @@ def batch(
             continue
         out[sent, 0] = closes + hop
         out[sent, 1] = (13 << 56) | frames[f, 0]  # The records of a batch, which arrive together, keep the order in which they came to it.
-        out[sent, 2] = partition_of[log.rows[message - log.base[0], CHANNEL]]
+        out[sent, 2] = partition(message, log.rows[message - log.base[0], CHANNEL], partitions, own, partition_of, shards_of)
         out[sent, 3] = message
         out[sent, 4] = frames[f, 2]
         sent += 1
@@ -160,6 +171,7 @@ def append_records(
 
 RECORD_AT, RECORD_MESSAGE, RECORD_PARTITION, RECORD_BYTES, RECORD_ID = range(5)  # Columns of a broker's visible records.
 RECORD_COLUMNS = 5
+PAUSED, ONCE = 1, 2
 NEXT_RECORD, RESPONDED_AT = 0, 1  # Columns of a consumer's reading of one broker.
 
 
@@ -174,6 +186,7 @@ class Shelf(NamedTuple):
     fetched: Any  # int64[consumers, partitions]: records handed out.
     owner_of: Any  # int32[partitions]: the consumer of a partition, -1 when every consumer reads all.
     alive: Any  # int8[consumers]
+    paused: Any  # int8[consumers, brokers]: 0, PAUSED, or ONCE: paused after one more answer.
 
 
 def put_on_shelf(frames: Any, count: int, log: Log, shelf: Shelf) -> None:
@@ -247,7 +260,7 @@ def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: i
             first = shelf.first[broker]
             i = shelf.reading[consumer, broker, NEXT_RECORD] - first
             responded = shelf.reading[consumer, broker, RESPONDED_AT]
-            while i < shelf.held[broker]:
+            while i < shelf.held[broker] and shelf.paused[consumer, broker] != PAUSED:
                 if not is_for(consumer, shelf.records[broker, i, RECORD_PARTITION], shelf):
                     i += 1
                     continue
@@ -274,6 +287,8 @@ def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: i
                         shelf.fetched[consumer, p] += 1
                     i += 1
                 responded = answers
+                if shelf.paused[consumer, broker] == ONCE:
+                    shelf.paused[consumer, broker] = PAUSED
             shelf.reading[consumer, broker, NEXT_RECORD] = first + i
             shelf.reading[consumer, broker, RESPONDED_AT] = responded
     return sent

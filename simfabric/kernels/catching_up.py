@@ -13,6 +13,7 @@ from simfabric.kernels.state import (
     BEYOND_SHIFT,
     BREAKS_AT,
     CLOSED_SHIFT,
+    CONNECT_TIMEOUT,
     CURSOR,
     DELAY,
     DELAY_SUM,
@@ -51,26 +52,41 @@ from simfabric.kernels.subscriptions import find_slot, row_of, subscription_of
 
 
 def hold(i: int, sequence: int, crowd: Crowd) -> None:
-    """Keep a live message until the log has filled what lies before it: the first and the last unbroken run are known, not what is between."""
+    """Keep a live message until the log has filled what lies before it: the first and the last unbroken run are known, whatever order they came in.
+
+    Leaves out: a third run between them, which only a session remembers; the log brings it again.
+    """
     run = crowd.held_run[i]
-    length, beyond, last = run & MOST_FIRST, (run >> BEYOND_SHIFT) & MOST_BEYOND, (run >> LAST_SHIFT) & MOST_LAST
-    further = sequence - (crowd.held_first[i] + length - 1)
-    if crowd.held_first[i] == 0:
-        crowd.held_first[i] = sequence
-        length, beyond, last = 1, 0, 0
-    elif beyond == 0 and further == 1 and length < MOST_FIRST:
-        length += 1
+    first, length, beyond, last = crowd.held_first[i], run & MOST_FIRST, (run >> BEYOND_SHIFT) & MOST_BEYOND, (run >> LAST_SHIFT) & MOST_LAST
+    further = sequence - (first + length - 1)
+    if first == 0:
+        first, length, beyond, last = sequence, 1, 0, 0
+    elif sequence == first - 1 and length < MOST_FIRST:
+        first, length = sequence, length + 1
+    elif sequence < first and beyond == 0:
+        first, length, beyond, last = sequence, 1, min(first + length - 1 - sequence, MOST_BEYOND), min(length, MOST_LAST)
+    elif further == 1 and length + beyond < MOST_FIRST:
+        length, beyond = length + 1, max(0, beyond - 1)
+        if beyond == last:
+            length, beyond, last = length + beyond, 0, 0
     elif further > beyond:
         last = min(last + 1, MOST_LAST) if beyond > 0 and further == beyond + 1 else 1
         beyond = min(further, MOST_BEYOND)
+    elif sequence > first and further == beyond - last and last < MOST_LAST:
+        last += 1
+    crowd.held_first[i] = first
     crowd.held_run[i] = (run & ~HELD_BITS) | length | beyond << BEYOND_SHIFT | last << LAST_SHIFT
 
 
-def hold_last(i: int, newest: int, run: int, crowd: Crowd) -> None:
-    """Of what was held, go on holding the last unbroken run; `run` is what `held_run` was."""
-    last = max(1, (run >> LAST_SHIFT) & MOST_LAST)
-    crowd.held_first[i] = newest - last + 1
-    crowd.held_run[i] = (crowd.held_run[i] & ~HELD_BITS) | last
+def hold_rest(i: int, first: int, run: int, newest: int, reached: int, crowd: Crowd) -> None:
+    """Go on holding what lies behind a hole: both runs, or the last one where the first has joined on. `first`, `run`: what was held."""
+    if first > reached:
+        crowd.held_first[i] = first
+        crowd.held_run[i] |= run & HELD_BITS
+    else:
+        last = max(1, (run >> LAST_SHIFT) & MOST_LAST)
+        crowd.held_first[i] = newest - last + 1
+        crowd.held_run[i] |= last
 
 
 def forget_held(i: int, crowd: Crowd) -> None:
@@ -117,7 +133,7 @@ def release(
 
 
 def join(i: int, r: int, upto: int, arrives: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, tally: Tally) -> tuple[int, int]:
-    """Deliver to one row what lies between its cursor and `upto`, and the held run if it joins on; nothing is held then.
+    """Deliver to one row what lies between its cursor and `upto`, and the held runs that join on; what lies behind a hole stays held.
 
     Returns how far the row has come, and the newest sequence that had been held.
     """
@@ -126,15 +142,17 @@ def join(i: int, r: int, upto: int, arrives: int, nodes: Nodes, book: Book, crow
     cursor = -(book.rows[r, CURSOR] + 1)
     reached = max(upto, cursor)
     newest = 0
-    if crowd.held_first[i] > 0:
-        run = crowd.held_run[i]
-        end = crowd.held_first[i] + (run & MOST_FIRST) - 1
+    first, run = crowd.held_first[i], crowd.held_run[i]
+    if first > 0:
+        end = first + (run & MOST_FIRST) - 1
         newest = end + ((run >> BEYOND_SHIFT) & MOST_BEYOND)
-        if crowd.held_first[i] <= reached + 1:
+        if first <= reached + 1:
             reached = max(reached, end)
         if newest > end and newest - ((run >> LAST_SHIFT) & MOST_LAST) <= reached:
             reached = max(reached, newest)
     forget_held(i, crowd)
+    if newest > reached:
+        hold_rest(i, first, run, newest, reached, crowd)
     book.rows[r, CURSOR] = reached
     last = message_at(crowd.channels[i], reached, log)
     delivered = 0
@@ -169,11 +187,9 @@ def out_of_order(
         hold(i, sequence, crowd)
         return
     deadline = deadline_of(i, crowd)
-    run = crowd.held_run[i]
     reached, newest = join(i, r, sequence, arrives, nodes, book, crowd, log, tally)
     if newest > reached:
         book.rows[r, CURSOR] = -(reached + 1)
-        hold_last(i, newest, run, crowd)
         open_gap(i, deadline, crowd)
     elif crowd.link[seat, PACE] & SESSION == 0:
         crowd.held_run[i] += 1 << CLOSED_SHIFT  # The log is asked all the same, in this account; the ask comes to nothing.
@@ -189,11 +205,13 @@ def told(at: int, gateway: int, item: int, deadline: int, nodes: Nodes, book: Bo
     incarnation = nodes.state[gateway, INCARNATION]
     seat = item & LOW
     arrives = behind_link(seat, at, crowd)
-    if arrives > deadline:
+    if arrives > deadline and crowd.link[seat, BREAKS_AT] != deadline:  # Else it was known when it subscribed.
         crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
         give_up(seat, item // WIDE, deadline, outs)
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
+    if deadline == 9223372036854775807:
+        crowd.link[seat, LINK_FREE_AT] = arrives - crowd.link[seat, DELAY]  # The client is ready already: the reply is a sign of life among others.
     behind = 0
     lost = 0
     for i in range(crowd.start[seat], crowd.start[seat + 1]):
@@ -225,8 +243,17 @@ def told(at: int, gateway: int, item: int, deadline: int, nodes: Nodes, book: Bo
     outs.ask[n, 4] = 0
 
 
+def answered_by(at: int, item: int, nodes: Nodes, crowd: Crowd) -> int:
+    """Until when a client waits for the reply to its subscribes, which reach the gateway at `at`; one that was refused before waits for ever."""
+    if item > LOW:
+        return 9223372036854775807
+    return int(max(at - crowd.link[item, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[item, DELAY]))
+
+
 def give_up(seat: int, ticket: int, deadline: int, outs: Outs) -> None:
     """A client that waits for the reply to its subscribes will give up at the deadline, unless it has heard of an end before."""
+    if deadline == 9223372036854775807:
+        return
     tell(deadline, (2 << 56) | seat, 2, seat, ticket, outs)
 
 

@@ -9,9 +9,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from simfabric.kernels.churn import Habits, fall_silent, farewell, go, stay, write
+from simfabric.kernels.churn import STEP_TIMEOUT, Habits, fall_silent, farewell, go, stay, write
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.lifecycle import BANNER, BOOTED, TOKEN_MARGIN, TOKEN_TTL, Fleet, advice, ended, input_of, opened, ready, started, taken, wait
+from simfabric.kernels.lifecycle import (
+    ASKING,
+    ASKS_DRAWN,
+    BANNER,
+    BOOTED,
+    TOKEN_MARGIN,
+    TOKEN_TTL,
+    Fleet,
+    advice,
+    ended,
+    input_of,
+    opened,
+    ready,
+    started,
+    subscribe_wait,
+    taken,
+    wait,
+)
 from simfabric.kernels.lifecycle import BOOTS as MUST_BOOT
 from simfabric.kernels.slow import SLOW
 from simfabric.kernels.state import (
@@ -24,6 +41,7 @@ from simfabric.kernels.state import (
     SERVED_AT,
     STAGE_CONNECT,
     UNSENT,
+    WIDE,
     Crowd,
     Log,
     Tally,
@@ -77,6 +95,7 @@ def live(
             stay(seat, at, extra, habits, crowd, up, again, sent)
         elif kind == 19:
             if crowd.belief[seat] == extra:
+                crowd.flags[seat] &= ~ASKING
                 ready(seat, at, frames[f, 2] == 1, table, effects, crowd)
         elif kind == 3:
             started(seat, table, effects, crowd)
@@ -88,6 +107,10 @@ def live(
         elif kind == 21:
             crowd.flags[seat] |= BOOTED
             token(at, seat, settings, table, effects, hop, crowd, dial, ask, sent, tally)
+        elif kind >= 34:
+            after = put_off(at, kind, seat, frames[f, 2], extra, factor, jitter, settings, keys, table, effects, crowd, habits, up, again, sent)
+            if after >= 0:
+                write(again, sent, 2, at + after, (35 << 56) | seat, 0, seat, extra + WIDE)
         elif kind >= 30:
             if crowd.belief[seat] == extra:
                 tally.counters[LEFT if kind == 30 else SILENCES] += 1
@@ -146,3 +169,30 @@ def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, d
     tally.counters[DIALS] += 1
     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (3 << 56) | seat, 0, seat, crowd.dials[seat])
     crowd.dials[seat] += 1
+
+
+def put_off(
+    at: int, kind: int, seat: int, row: int, extra: int, factor: float, jitter: float, settings: Any, keys: Any, table: Any, effects: Any, crowd: Crowd,
+    habits: Habits, up: Any, again: Any, sent: Any
+) -> int:  # fmt: skip
+    """A client's subscribes were refused, or its wait is over, or it has no answer: returns how long it waits before it asks again, -1 if it does not.
+
+    A client asks into a silence, too, as long as it does not know of it. `row` of ASK_AGAIN: 0, or 1 + the number of the ask whose time is over.
+    """
+    ticket = extra & LOW
+    if crowd.belief[seat] != ticket and (kind == 34 or crowd.belief[seat] != ticket + SILENT):
+        return -1
+    if kind == 35 and row == 0:
+        if crowd.belief[seat] == ticket:
+            write(up, sent, 0, at + crowd.link[seat, DELAY], (7 << 56) | seat, gateway_of(ticket), extra // WIDE * WIDE + seat, ticket)
+        crowd.flags[seat] |= ASKING
+        write(again, sent, 2, at + habits.settings[STEP_TIMEOUT], (35 << 56) | seat, 1 + crowd.drawn[seat, ASKS_DRAWN], seat, extra)
+        return -1
+    if kind == 35 and (crowd.flags[seat] & ASKING == 0 or row != 1 + crowd.drawn[seat, ASKS_DRAWN]):
+        return -1
+    crowd.flags[seat] &= ~ASKING
+    advised = -1
+    if kind == 34:
+        advised = row
+        ready(seat, at, False, table, effects, crowd)
+    return subscribe_wait(seat, extra // WIDE, advised, factor, jitter, settings, keys, crowd)

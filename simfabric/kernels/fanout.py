@@ -29,6 +29,7 @@ from simfabric.kernels.state import (
     FRAMES,
     GAPPED,
     HELD,
+    HOT,
     KEY_DELIVERY,
     KEY_FRAME,
     LINK_FREE_AT,
@@ -43,6 +44,7 @@ from simfabric.kernels.state import (
     SESSION,
     SHARED,
     SIZE,
+    STAGE_HOT,
     START,
     TO_GHOSTS,
     WORK,
@@ -53,23 +55,43 @@ from simfabric.kernels.state import (
     Outs,
     Tally,
 )
+from simfabric.kernels.subscriptions import FOLLOWS
+
+SLOT_BITS = FOLLOWS - 1
 
 
 @inlined
 def fan_out(
-    message: int, row: int, at: int, gateway: int, slot: int, late: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
+    message: int,
+    row: int,
+    at: int,
+    gateway: int,
+    slot: int,
+    follows: int,
+    late: int,
+    nodes: Nodes,
+    book: Book,
+    crowd: Crowd,
+    log: Log,
+    outs: Outs,
+    tally: Tally,
 ) -> None:
     """Write one message that arrived at `at` to every subscriber of a slot; each core reads it once and writes to its own connections.
 
-    `late` is 1 for a message that was published after the warm-up.
+    `late` is 1 for a message that was published after the warm-up; `follows` is 1 for one that goes in a frame with the one before it, so that only
+    its bytes cost work.
     """
     sequence = log.rows[row, SEQUENCE]
     published = log.rows[row, PUBLISHED_AT]
     size = log.rows[row, BYTES]
     byte_work = (size * nodes.settings[BYTE_COST]) >> 20
-    constant = len(nodes.delivery) == 1
-    work = draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, 0)) + byte_work
-    read = draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway))
+    constant = len(nodes.delivery) == 1 or follows == 1
+    work = byte_work
+    read = 0
+    if follows == 0:
+        work += draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, 0))
+        read = draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway))
+    hot = log.rows[row, HOT] * late
     name = mixed((to_word(message) * GOLDEN) & MASK)
     mark = tally.digest[0]
     buffer = nodes.settings[BUFFER]
@@ -119,6 +141,8 @@ def fan_out(
             delay = arrives - published
             delay_sum += delay
             tally.delays[region_base + (crowd.link[seat, PACE] & 127), bin_of(delay)] += 1
+            if hot == 1:
+                tally.stages[STAGE_HOT, bin_of(delay)] += 1
             if trailing:
                 leave_trail(message, seat, arrives, tally)
             mark = (mark + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
@@ -159,13 +183,13 @@ def warm(frames: Any, first: int, last: int, book: Book, crowd: Crowd) -> int:
     total = 0
     for f in range(first, last):
         if frames[f, 1] >> 56 == 14 and frames[f, 4] >= 0:
-            total += book.slots[frames[f, 4], SIZE]
+            total += book.slots[frames[f, 4] & SLOT_BITS, SIZE]
     for f in range(first, last):
         if frames[f, 1] >> 56 == 14 and frames[f, 4] >= 0:
-            total += book.rows[book.slots[frames[f, 4], START], CURSOR]
+            total += book.rows[book.slots[frames[f, 4] & SLOT_BITS, START], CURSOR]
     for f in range(first, last):
         if frames[f, 1] >> 56 == 14 and frames[f, 4] >= 0:
-            start = book.slots[frames[f, 4], START]
-            for r in range(start, start + min(32, book.slots[frames[f, 4], SIZE])):
+            start = book.slots[frames[f, 4] & SLOT_BITS, START]
+            for r in range(start, start + min(32, book.slots[frames[f, 4] & SLOT_BITS, SIZE])):
                 total += crowd.link[max(0, book.rows[r, SEAT]), BREAKS_AT] & 1
     return int(total)

@@ -20,7 +20,7 @@ DIAL = 3  # a client asks the balancer for a connection: extra = number of the a
 HANDSHAKE = 4  # the balancer hands a dial to a gateway: extra = incarnation
 OPENED = 5  # a gateway answers a client: extra = ticket of the connection; see kernels/tickets.py
 REFUSED = 6  # a call or a dial ended in vain: extra = reason, or who refused it; row = 1 if a living gateway was full, 2 if it was busy
-SUBSCRIBE = 7  # a client asks for all its channels: extra = ticket
+SUBSCRIBE = 7  # a client asks for all its channels: item = seat, and above it how often it was refused on this connection; extra = ticket
 RESUME = 8  # a client asks the log for all channels in which it is behind
 REPLAYED = 9  # the answer to RESUME: the upper ends stand among the client's subscriptions
 GAP = 10  # a client asks the log for one channel: item = client, extra = channel and cursor, packed
@@ -46,6 +46,9 @@ EVENT = 25  # a message reaches a session: extra = message
 WAKE = 26  # a session has something to do: a timer, or a ping
 SILENCE = 31  # nothing passes on a connection any more, and its client does not know: extra = ticket
 TOP = 32  # a session is told where one channel stands, with SUBSCRIBED: row = 1 if a replay cannot fill what it lacks, extra = channel and sequence
+TOO_MUCH = 33  # a gateway refuses a message of a session for its rate: item = ticket and seat, row = how long to wait [ns], extra = message
+TOO_MANY = 34  # a gateway refuses a client's subscribes for their rate: row = how long to wait [ns], extra = ticket, and above it how often it did before
+ASK_AGAIN = 35  # that time is over, or (row > 0) that for an answer: extra = ticket, and above it how often it was refused
 
 KIND_SHIFT = 56
 

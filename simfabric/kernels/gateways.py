@@ -1,32 +1,25 @@
-"""What gateways do with frames: one pass over the frames of a range of gateways, each gateway's in (at, id) order."""
+"""What a gateway does with a message to deliver, a publication, a dial and a subscribe."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from simfabric.chance import draw, word
 from simfabric.compiling import inlined
-from simfabric.kernels.catching_up import caught_up, filled, forget_held, give_up, told
+from simfabric.kernels.catching_up import answered_by, forget_held, give_up
 from simfabric.kernels.cores import begin, core_of, finish, worked
-from simfabric.kernels.fanout import fan_out, warm
+from simfabric.kernels.fanout import fan_out
 from simfabric.kernels.histogram import bin_of
-from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
-from simfabric.kernels.leaving import become_ghost, drop_ghost, leave
-from simfabric.kernels.looking import UPDATES, UPDATES_SHED, say_joined, say_parted, show, slot_of_update
+from simfabric.kernels.looking import say_joined
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.slow import LAST
-from simfabric.kernels.snapshots import not_reset, reset
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
     ACCEPTED,
-    AHEAD,
     ALIVE,
     ASK_DELAY,
     ASK_ROWS,
     BREAKS_AT,
     BYTES,
     CHANNEL,
-    CONNECT_TIMEOUT,
     CORES,
     DELAY,
     DIES_AT,
@@ -50,16 +43,16 @@ from simfabric.kernels.state import (
     OPEN,
     OVERFLOW_GRACE,
     OWED,
-    POOL_NEXT,
+    PROTECTED,
     PUBLISHED_AT,
     PUBLISHER,
+    QUEUE_BOUND,
     RECEIVED_AT,
     ROUTES,
     SENT_BYTES,
-    SERVED,
-    SERVED_AT,
-    SESSIONS,
     SHARED,
+    SHED,
+    SHED_FRAMES,
     SIZE,
     SLOTS_FIRST,
     SLOTS_USED,
@@ -67,6 +60,8 @@ from simfabric.kernels.state import (
     STALE,
     STORE_DELAY,
     SUBSCRIBED,
+    THROTTLED,
+    THROTTLED_COUNT,
     TRANSIENT,
     TRANSIENT_DELAY,
     TRANSIENT_NAME,
@@ -85,157 +80,23 @@ from simfabric.kernels.state import (
     Outs,
     Tally,
 )
-from simfabric.kernels.subscriptions import append_row, find_slot, rows_needed
+from simfabric.kernels.subscriptions import FOLLOWS, append_row, find_slot
 from simfabric.kernels.tickets import ticket_of
 from simfabric.kernels.transients import fan_out_transient
-
-
-def serve(frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> int:
-    """Serve frames first .. count, until one needs more room than the bundles have; returns the first frame not served."""
-    warmed = first
-    for f in range(first, count):
-        if f == warmed and nodes.settings[AHEAD] > 0:
-            warmed = min(f + nodes.settings[AHEAD], count)
-            outs.sent[4] = warm(frames, f, warmed, book, crowd)  # Kept, so that no compiler leaves it out.
-        if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally):
-            return f
-    return count
-
-
-def serve_by_lane(
-    frames: Any, first: int, count: int, end: int, done: Any, lanes: Lanes, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
-) -> int:  # fmt: skip
-    """The same with a delivery queue in front of each gateway's cores: whenever a core is free before `end`, the message whose turn it is goes.
-
-    Frames that are no deliveries are served as they come. done[f] = 1 for what has been served. Returns the first frame of the gateway that needs
-    more room, or `count`.
-    """
-    while first < count:
-        gateway = frames[first, 2]
-        last = first
-        while last < count and frames[last, 2] == gateway:
-            last += 1
-        first_core = gateway * nodes.settings[CORES]
-        a = b = c = other = first
-        lane = 0
-        while True:
-            a, b, c = head(frames, a, last, 0, 14, done, log), head(frames, b, last, 1, 14, done, log), head(frames, c, last, 2, 14, done, log)
-            while other < last and (done[other] != 0 or frames[other, 1] >> 56 == 14 or frames[other, 1] >> 56 == 44):
-                other += 1
-            core = free_first(nodes.free_at, first_core, nodes.settings[CORES])
-            now = max(nodes.free_at[core], soonest(frames, a, b, c, last))
-            if other < last and frames[other, 0] <= now:
-                f = other
-            elif now >= end:
-                break
-            else:
-                lane = chosen(frames, a, b, c, last, gateway, now, lanes)
-                f = a if lane == 0 else b if lane == 1 else c
-                if lane == 2 and now - frames[f, 0] > lanes.settings[1]:
-                    shed(frames[f, 0], tally)
-                    if frames[f, 1] >> 56 == 44:
-                        tally.counters[UPDATES] += 1
-                        tally.counters[UPDATES_SHED] += 1
-                    done[f] = 1
-                    continue
-            if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally):
-                if f != other:
-                    take_back(gateway, lane, frames, a, b, c, last, now, lanes)
-                return first
-            done[f] = 1
-        first = last
-    return count
-
-
-@inlined
-def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> bool:
-    """Serve one frame; nothing happens if it needs more room than the bundles have."""
-    at = frames[f, 0]
-    kind = frames[f, 1] >> 56
-    gateway = frames[f, 2]
-    if not has_room(kind, frames[f, 3], frames[f, 4], gateway, nodes, book, crowd, log, outs, tally):
-        return False
-    tally.counters[SERVED] += 1
-    tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
-    if kind == 14:
-        deliver(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
-    elif kind == 13:
-        publish(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, log, outs, tally)
-    elif kind == 4:
-        shake_hands(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs, tally)
-    elif kind == 7:
-        subscribe(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
-    elif kind == 44:
-        show(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs, tally)
-    elif kind == 28:
-        if nodes.state[gateway, ALIVE] == 1:
-            say_parted(at, gateway, frames[f, 3], nodes, outs)
-            drop_ghost(gateway, frames[f, 3], frames[f, 4], nodes, book, crowd)
-    elif nodes.state[gateway, ALIVE] == 1 and frames[f, 3] // WIDE == ticket_of(gateway, frames[f, 3] & LOW, nodes, crowd):
-        if kind == 18:
-            told(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
-        elif kind == 9:
-            caught_up(at, gateway, frames[f, 3], nodes, book, crowd, log, outs, tally)
-        elif kind == 11:
-            filled(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
-        elif kind == 23:
-            reset(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
-        elif kind == 24:
-            say_parted(at, gateway, frames[f, 3], nodes, outs)
-            leave(gateway, frames[f, 3], nodes, book, crowd)
-        elif kind == 27:
-            become_ghost(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, outs)
-        else:
-            not_reset(at, gateway, frames[f, 3], frames[f, 4], nodes, crowd, outs)
-    return True
-
-
-@inlined
-def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> bool:
-    """Whether everything that this frame may send or store has room."""
-    if kind == 13:
-        return bool(outs.sent[0] < len(outs.up))
-    if kind == 4:
-        return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
-    if kind == 44:
-        slot = slot_of_update(gateway, item, nodes, book, crowd) if nodes.settings[SESSIONS] == 1 else -1
-        return bool(slot < 0 or outs.sent[1] + book.slots[slot, SIZE] <= len(outs.down))
-    if kind == 14:
-        slot = extra
-        if slot < 0:
-            channel = log.rows[item - log.base[0], CHANNEL]
-            slot = find_slot(channel, gateway, nodes.state[gateway, INCARNATION], book)
-        if slot < 0:
-            return True
-        if len(tally.trail) > 0 and tally.trailed[0] + 64 * book.slots[slot, SIZE] > len(tally.trail):  # With what joins on.
-            outs.sent[3] = 2
-            return False
-        told_of = book.slots[slot, SIZE] if nodes.settings[SESSIONS] == 1 or nodes.settings[OVERFLOW_GRACE] >= 0 else 0
-        return bool(outs.sent[2] + book.slots[slot, SIZE] <= len(outs.ask) and outs.sent[1] + told_of <= len(outs.down))
-    if kind == 7:
-        subscriptions = crowd.start[item + 1] - crowd.start[item]
-        need = rows_needed(item, gateway, nodes.state[gateway, INCARNATION], book, crowd)
-        if book.pool[SLOTS_USED] + subscriptions > len(book.slots) or book.pool[POOL_NEXT] + need > len(book.rows):
-            outs.sent[3] = 1
-            return False
-        return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
-    if kind == 24 or kind == 28 or kind == 27:
-        return bool(outs.sent[2] < len(outs.ask))
-    if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
-        outs.sent[3] = 2  # A client catches up with no more than the log holds.
-        return False
-    seat = item & LOW  # It may have to ask again for each of its channels.
-    subscriptions = crowd.start[seat + 1] - crowd.start[seat]
-    return bool(outs.sent[1] + subscriptions < len(outs.down) and outs.sent[2] + subscriptions < len(outs.ask))
 
 
 @inlined
 def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """A message for this gateway's subscribers. What was sent to an earlier life of the gateway is stale; without subscribers it is wasted.
 
-    `slot` < 0 stands for -1 - incarnation: the sender does not know the slot, the gateway looks it up.
+    `slot` has FOLLOWS added if it goes in a frame with the one before it; `slot` < 0 stands for
+    -1 - incarnation: the sender does not know the slot, the gateway looks it up.
     """
     incarnation = nodes.state[gateway, INCARNATION]
+    follows = 0
+    if slot >= FOLLOWS:
+        slot -= FOLLOWS
+        follows = 1
     life = -1 - slot
     if slot >= 0:
         life = 0 if slot < book.pool[SLOTS_FIRST] else book.late[slot - book.pool[SLOTS_FIRST], INCARNATION_OF]
@@ -255,15 +116,20 @@ def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: 
         now = worked(core, begins + draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway)), nodes)
         finish(gateway, core, begins, now, nodes, tally)
         return
+    transient = log.rows[row, LANE] == TRANSIENT
+    free = nodes.free_at[free_first(nodes.free_at, gateway * nodes.settings[CORES], nodes.settings[CORES])]
+    if free - at > nodes.settings[QUEUE_BOUND]:  # Clients that see the gap fetch what is durable later.
+        tally.counters[SHED if transient else SHED_FRAMES] += 1
+        return
     subscribers = book.slots[slot, SIZE]
     tally.counters[EXPECTED] += subscribers
     nodes.state[gateway, WRITTEN] += subscribers
     nodes.state[gateway, SENT_BYTES] += subscribers * log.rows[row, BYTES]
     late = 1 if log.rows[row, PUBLISHED_AT] >= nodes.settings[WARMUP] else 0
-    if log.rows[row, LANE] == TRANSIENT:
-        fan_out_transient(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+    if transient:
+        fan_out_transient(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
     else:
-        fan_out(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+        fan_out(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
 
 
 def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
@@ -281,6 +147,11 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
     log.rows[row, RECEIVED_AT] = now
     if log.rows[row, PUBLISHED_AT] >= nodes.settings[WARMUP]:
         tally.stages[STAGE_IN, bin_of(now - at)] += 1
+    finish(gateway, core, begins, now, nodes, tally)
+    if log.rows[row, LANE] == TRANSIENT and nodes.settings[PROTECTED] == 1:
+        log.rows[row, FATE] = THROTTLED
+        tally.counters[THROTTLED_COUNT] += 1
+        return
     n = outs.sent[0]
     outs.sent[0] = n + 1
     outs.up[n, 0] = now + nodes.settings[UP_DELAY]
@@ -292,7 +163,6 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
         outs.up[n, 0] = now + nodes.settings[TRANSIENT_DELAY]
         outs.up[n, 1] = nodes.settings[TRANSIENT_NAME] | message
         outs.up[n, 2] = gateway
-    finish(gateway, core, begins, now, nodes, tally)
 
 
 def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
@@ -343,14 +213,18 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
     say_joined(now, seat, ticket_of(gateway, seat, nodes, crowd), nodes, outs)
 
 
-def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally) -> None:
+def subscribe(
+    at: int, goes_on_at: int, gateway: int, item: int, ticket: int, nodes: Nodes, book: Book, crowd: Crowd, outs: Outs, tally: Tally
+) -> None:  # fmt: skip
     """A client names its channels: from now on it gets what is live, and holds it; when the routes are visible, the log is asked where they stand.
 
-    All steps from here on take a known time: if the client will have given up by then, it gives up.
+    All steps from here on take a known time, if it need not wait for its slot: if the client will have given up by then, it gives up. One that was
+    refused before is ready all the same, and waits.
     """
     incarnation = nodes.state[gateway, INCARNATION]
-    deadline = max(at - crowd.link[seat, DELAY] + nodes.settings[CONNECT_TIMEOUT], at + crowd.link[seat, DELAY])
-    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd):
+    seat = item & LOW
+    deadline = answered_by(at, item, nodes, crowd)
+    if nodes.state[gateway, ALIVE] == 0 or ticket != ticket_of(gateway, seat, nodes, crowd) or crowd.subscribed[seat] == 1:
         give_up(seat, ticket, deadline, outs)
         return
     core = core_of(gateway, seat, nodes, crowd)
@@ -360,11 +234,13 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     slots_used = book.pool[SLOTS_USED]
     for i in range(first, crowd.start[seat + 1]):
         now = worked(core, now + draw(nodes.subscribe, word(nodes.keys[KEY_SUBSCRIBE], crowd.client[seat], at + i - first)), nodes)
-        append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), now + nodes.settings[STORE_DELAY], book)
+        append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), max(now, goes_on_at) + nodes.settings[STORE_DELAY], book)
         forget_held(i, crowd)
     crowd.subscribed[seat] = 1
     tally.counters[SUBSCRIBED] += crowd.start[seat + 1] - first
     tally.counters[ROUTES] += book.pool[SLOTS_USED] - slots_used
+    finish(gateway, core, begins, now, nodes, tally)
+    now = max(now, goes_on_at)
     n = outs.sent[2]
     outs.sent[2] = n + 1
     outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]
@@ -372,7 +248,6 @@ def subscribe(at: int, gateway: int, seat: int, ticket: int, nodes: Nodes, book:
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = ticket * WIDE + seat
     outs.ask[n, 4] = deadline
-    finish(gateway, core, begins, now, nodes, tally)
     told_at = now + nodes.settings[STORE_DELAY] + 2 * nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
     dies_at, noticed_at = nodes.state[gateway, DIES_AT], nodes.state[gateway, NOTICED_AT] + crowd.link[seat, DELAY]
     if told_at > deadline or (told_at >= dies_at + crowd.link[seat, DELAY] and noticed_at > deadline):

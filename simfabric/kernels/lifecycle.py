@@ -30,13 +30,15 @@ from simfabric.protocol.machine import (
     TERMINAL,
 )  # fmt: skip
 from simfabric.protocol.profiles import wait as wait_of_profile
-from simfabric.protocol.rules import attempt_after, away_delay, backoff, backoff_jitter_first, fail_input, offline_delay, retry_delay
+from simfabric.protocol.rules import LEAST_DELAY, attempt_after, away_delay, backoff, backoff_jitter_first, fail_input, offline_delay, retry_delay
 
 # Settings of the clients: columns of int64[LIFECYCLE].
 FIRST, CAP, JITTER_FIRST, LIMIT, OFFLINE_RETRY, STABLE_AFTER, TOKEN_TTL, TOKEN_MARGIN, AWAY_AFTER, AWAY_SPREAD, BUSY_AFTER, BUSY_SPREAD, BOOTS = range(13)
 LIFECYCLE = 13
 BACKOFFS, OFFLINES_DRAWN, AWAYS = 0, 1, 2  # Columns of `crowd.drawn`, and of the keys.
-BANNER, BOOTED = 1, 2  # Bits of `crowd.flags`: it shows that it is offline, until it is connected again; it knows what bootstrap says.
+ASKS_DRAWN, ASKS = 4, 3  # The same of waits before subscribing again: column of `crowd.drawn`, place of its key.
+# Bits of `crowd.flags`: it shows that it is offline, until it is connected again; it knows what bootstrap says; it has asked again for its channels.
+BANNER, BOOTED, ASKING = 1, 2, 4
 KIND, PROFILE_FIRST, PROFILE_CAP, EXTRA_WAIT, LATE, MOST_DIALS, RESETS, SCHEDULE_FROM, SCHEDULE_TO = range(9)  # Columns of `fleet.numbers`.
 FACTOR, CENTRE, JITTER = 0, 1, 2  # Columns of `fleet.shares`.
 NOT_READY = 1 << 60  # `ready_at` of a connection that has not got so far.
@@ -72,7 +74,8 @@ def opened(seat: int, crowd: Crowd, fleet: Fleet) -> None:
 def ready(seat: int, at: int, behind: bool, table: Any, effects: Any, crowd: Crowd) -> None:
     """The client has been told where its channels stand."""
     taken(seat, SUBS_BEHIND if behind else SUBS_OK, table, effects, crowd)
-    crowd.ready_at[seat] = at
+    if crowd.ready_at[seat] == NOT_READY:  # Else its subscribes were refused before, which held nothing else back.
+        crowd.ready_at[seat] = at
     crowd.flags[seat] &= ~BANNER
 
 
@@ -151,3 +154,10 @@ def wait(
         crowd.drawn[seat, AWAYS] += 1
         delay = retry_delay(delay, after, spread, u)
     return delay
+
+
+def subscribe_wait(seat: int, tries: int, advised: int, factor: float, jitter: float, settings: Any, keys: Any, crowd: Crowd) -> int:
+    """How long a client waits whose subscribes were refused for the time number `tries`: a backoff of its own, at least as advised."""
+    u = uniform(keys[ASKS], crowd.client[seat], crowd.drawn[seat, ASKS_DRAWN])
+    crowd.drawn[seat, ASKS_DRAWN] += 1
+    return max(LEAST_DELAY, advised, backoff(tries, settings[FIRST], factor, settings[CAP], jitter, u))

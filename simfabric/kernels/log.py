@@ -51,6 +51,9 @@ def append(message: int, at: int, log: Log) -> None:
     """The log takes a message in: it gets the next sequence of its channel."""
     i = message - log.base[0]
     c = log.rows[i, CHANNEL]
+    head = log.head_message[c]
+    if head >= log.base[0]:  # Where a channel is spread over partitions, its log is one all the same.
+        at = max(at, log.rows[head - log.base[0], APPENDED_AT])
     log.head_sequence[c] += 1
     log.rows[i, SEQUENCE] = log.head_sequence[c]
     log.rows[i, PREVIOUS] = log.head_message[c]

@@ -33,7 +33,7 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
-from simfabric.kernels.subscriptions import next_slot
+from simfabric.kernels.subscriptions import FOLLOWS, next_slot
 
 SENT = LIVE  # A router's tally counts the frames that it sent where a gateway's counts deliveries.
 LOOKUPS = WASTED  # Likewise: reads of the shared table.
@@ -60,6 +60,7 @@ def route_frame(
     at = frames[f, 0]
     router = frames[f, 2]
     message = frames[f, 3]
+    follows = frames[f, 4] if frames[f, 4] == FOLLOWS else 0  # It goes in one frame with the one before it.
     row = message - log.base[0]
     channel = log.rows[row, CHANNEL]
     ready = at
@@ -86,12 +87,13 @@ def route_frame(
     s = next_slot(channel, -1, book)
     while s >= 0:
         if visible(s, view, book, evicted_at):
-            spent += draw(per_target, word(keys[1], message, book.slots[s, GATEWAY]))
+            if follows == 0:
+                spent += draw(per_target, word(keys[1], message, book.slots[s, GATEWAY]))
             out[n, 0] = begins + spent + hop
             out[n, 1] = frames[f, 1]
             out[n, 2] = book.slots[s, GATEWAY]
             out[n, 3] = message
-            out[n, 4] = s
+            out[n, 4] = s + follows
             n += 1
         s = next_slot(channel, s, book)
     sent[0] = n

@@ -12,7 +12,6 @@ from simfabric.kernels.state import (
     ADVICE,
     BREAKS_AT,
     CURSOR,
-    DELAY,
     FETCH_CAP,
     FETCH_FACTOR,
     FETCH_FIRST,
@@ -20,7 +19,6 @@ from simfabric.kernels.state import (
     FETCHES,
     INCARNATION,
     KEY_FETCH_RETRY,
-    LINK_FREE_AT,
     LOW,
     PACE,
     RESET_COUNT,
@@ -66,10 +64,10 @@ def reset(at: int, gateway: int, item: int, extra: int, nodes: Nodes, book: Book
 def not_reset(at: int, gateway: int, item: int, extra: int, nodes: Nodes, crowd: Crowd, outs: Outs) -> None:
     """No state came (500, 503, or none in time): the channel waits by itself and asks again. `extra`: see NO_STATE, in kernels/frames.py."""
     seat = item & LOW
-    arrives = behind_link(seat, at, crowd)
+    arrives = max(behind_link(seat, at, crowd), crowd.no_state_at[seat] + 1)  # One after the other: each draws its wait in that order.
     if arrives >= crowd.link[seat, BREAKS_AT]:
         return
-    crowd.link[seat, LINK_FREE_AT] = arrives - crowd.link[seat, DELAY] + 1  # Answers arrive one after the other: each draws its wait in that order.
+    crowd.no_state_at[seat] = arrives
     if crowd.link[seat, PACE] & SESSION:
         tell_session(29, (extra & 2) >> 1, subscription_of(seat, extra // WIDE, crowd), seat, 0, arrives, crowd, outs)
         return

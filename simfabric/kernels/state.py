@@ -27,7 +27,8 @@ class Crowd(NamedTuple):
     flags: Any  # int8[seats]: what else a client remembers, in bits; see kernels/lifecycle.py.
     ready_at: Any  # int64[seats]: when the connection became ready [ns].
     asked_at: Any  # int64[seats]: when the client asked for its last token [ns].
-    drawn: Any  # int32[seats, 4]: backoffs, slow retries, advised waits and waits for a fetch ever drawn: the addresses of their chance.
+    no_state_at: Any  # int64[seats]: when the client last heard that there is no state [ns].
+    drawn: Any  # int32[seats, 5]: backoffs, slow retries, advised waits, waits for a fetch and before subscribing again ever drawn: addresses of chance.
     attempt: Any  # int32[seats]: failed attempts since the last stable connection.
     dials: Any  # int32[seats]: dials ever: the address of the balancer's chance.
     cookie: Any  # int32[seats]: the gateway of the last connection, -1 = none.
@@ -72,12 +73,15 @@ class Book(NamedTuple):
 
 
 # Columns of a message and its fates: see kernels/log.py.
-# OWED: the subscribers that must get it, connected or not; none for a transient message. SOURCE: which source of the traffic made it.
+# HOT: 1 in a hot channel. OWED: the subscribers that must get it, connected or not; none for a transient message. SOURCE: which source of the traffic made it.
 (
     PUBLISHED_AT, CHANNEL, PUBLISHER, BYTES, SEQUENCE, PREVIOUS, RECEIVED_AT, SAVED_AT, APPENDED_AT, VISIBLE_AT, ROUTED_AT, FATE, LANE, SOURCE, OWED,
-) = range(15)  # fmt: skip
-MESSAGE_COLUMNS = 15
-UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON = range(6)  # PASSED_ON: a transient message that the bus has handed out.
+    HOT,
+) = range(16)  # fmt: skip
+MESSAGE_COLUMNS = 16
+UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON, THROTTLED, LIMITED = range(
+    8
+)  # PASSED_ON: a transient message that the bus has handed out.
 CONTROL, DURABLE, TRANSIENT = range(3)  # Lanes, the first goes first. What is transient has no sequence, is not in the log, and is never sent again.
 
 
@@ -96,7 +100,7 @@ NODE_COLUMNS = 9
 # Settings of the gateways.
 CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT = range(13)
 REPLAY_MAX, API_DELAY, FETCH_FIRST, FETCH_CAP, ADVICE, ACCEPT_TIMEOUT, CONNECT_TIMEOUT, SESSIONS = range(13, 21)
-TRANSIENT_DELAY, TRANSIENT_NAME, SOFT_BUFFER, OVERFLOW_GRACE = range(21, 25)
+TRANSIENT_DELAY, TRANSIENT_NAME, SOFT_BUFFER, OVERFLOW_GRACE, QUEUE_BOUND, PROTECTED = range(21, 27)
 NODE_SETTINGS = 32
 FETCH_FACTOR, FETCH_JITTER = 0, 1
 FETCHES = 3  # Column of `crowd.drawn`; see kernels/lifecycle.py for the others.
@@ -137,12 +141,13 @@ class Outs(NamedTuple):
     LIVE, DUPLICATE, HELD, GAPPED, CUT, OVERFLOWN, EXPECTED, STALE, WASTED, LOST_PUBLICATIONS, LOST_OBLIGATIONS, REPLAYED_COUNT,
     ACCEPTED, TURNED_AWAY, RECOVERED, SERVED, SERVED_AT, WORK, FILLS, DELAY_SUM, EXPIRED,
     RESET_COUNT, RESET_OBLIGATIONS, TURNED_AWAY_BUSY, TO_GHOSTS, TRANSIENT_LIVE, TRANSIENT_DROPPED, CLOSED_SLOW, SHED, MOVED, SUBSCRIBED, ROUTES,
-) = range(32)  # fmt: skip
+    SHED_FRAMES, THROTTLED_COUNT,
+) = range(34)  # fmt: skip
 COUNTERS = 64
 # Histograms of stages.
-STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT, STAGE_TRANSIENT = range(10)
-STAGE_NAMES = ("gateway_in", "gateway_wait", "catch_up", "recovery", "connect", "ack", "storage", "bus", "fanout", "transient")
-STAGES = 10
+STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT, STAGE_TRANSIENT, STAGE_HOT = range(11)
+STAGE_NAMES = ("gateway_in", "gateway_wait", "catch_up", "recovery", "connect", "ack", "storage", "bus", "fanout", "transient", "hot")
+STAGES = 11
 
 
 class Tally(NamedTuple):

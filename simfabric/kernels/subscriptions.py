@@ -35,6 +35,8 @@ from simfabric.kernels.state import (
 )  # fmt: skip
 from simfabric.policies.popularity import find
 
+FOLLOWS = 1 << 40  # In the extra of a DELIVER: it goes in one frame with the one before it.
+
 
 def draw_channels(
     client_of_seat: Any, step: int, given_offset: Any, given_members: Any, clients: int, count: int, cumulative: Any, guide: Any, key: int, start: Any,

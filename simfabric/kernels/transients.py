@@ -46,7 +46,19 @@ from simfabric.kernels.state import (
 
 
 def fan_out_transient(
-    message: int, row: int, at: int, gateway: int, slot: int, late: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally
+    message: int,
+    row: int,
+    at: int,
+    gateway: int,
+    slot: int,
+    follows: int,
+    late: int,
+    nodes: Nodes,
+    book: Book,
+    crowd: Crowd,
+    log: Log,
+    outs: Outs,
+    tally: Tally,
 ) -> None:
     """Write one transient message to every subscriber of a slot whose buffer is not fuller than the soft bound; see `fan_out`.
 
@@ -55,7 +67,9 @@ def fan_out_transient(
     published = log.rows[row, PUBLISHED_AT]
     size = log.rows[row, BYTES]
     byte_work = (size * nodes.settings[BYTE_COST]) >> 20
-    read = draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway))
+    read = 0
+    if follows == 0:
+        read = draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway))
     name = mixed((to_word(message) * GOLDEN) & MASK)
     first_core = gateway * nodes.settings[CORES]
     shared = nodes.settings[SHARED]
@@ -77,7 +91,10 @@ def fan_out_transient(
             tally.counters[TRANSIENT_DROPPED] += 1
             continue
         entity = 0 if len(nodes.delivery) == 1 else crowd.client[seat]
-        now = worked(core, nodes.free_at[core] + draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, entity)) + byte_work, nodes)
+        work = byte_work
+        if follows == 0:
+            work += draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, entity))
+        now = worked(core, nodes.free_at[core] + work, nodes)
         nodes.free_at[core] = now
         wired = max(now, crowd.link[seat, LINK_FREE_AT]) + size * pace
         arrives = wired + crowd.link[seat, DELAY]

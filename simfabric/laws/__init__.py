@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simfabric.laws import connections, conservation, presence, queues
+from simfabric.laws import connections, conservation, limits, presence, queues
 from simfabric.laws.verdict import Verdict, combined
 from simfabric.recorder import Checkpoint
 
@@ -15,8 +15,10 @@ ALWAYS = (*conservation.LAWS, *connections.LAWS, *queues.LAWS)
 
 
 def judge(checkpoints: Sequence[Checkpoint]) -> tuple[Verdict, ...]:
-    """The verdict of every law that is always on, and of those of presence where it is kept, over all checkpoints: the first counter-example decides."""
-    laws = (*ALWAYS, *presence.LAWS) if any(checkpoint.presence for checkpoint in checkpoints) else ALWAYS
+    """The verdict of every law that is always on (and of those of buckets and presence where they are), over all checkpoints: the first failure decides."""
+    buckets = limits.LAWS if any(checkpoint.buckets[0] for checkpoint in checkpoints) else ()
+    watched = presence.LAWS if any(checkpoint.presence for checkpoint in checkpoints) else ()
+    laws = (*ALWAYS, *buckets, *watched)
     return tuple(combined([law(checkpoint) for checkpoint in checkpoints]) for law in laws)
 
 

@@ -25,7 +25,7 @@ from simfabric.world import SECOND
 
 # Which rows the fields of the bundles have; see kernels/state.py. A test knows whether one is missing.
 CLIENT = ("link", "client", "home", "subscribed", "turn", "belief", "cookie", "start", "state", "ready_at", "asked_at", "flags")
-AWAY_CLIENT = ("broke_at", "attempt", "dials", "drawn")  # Written to when a client dials.
+AWAY_CLIENT = ("broke_at", "attempt", "dials", "drawn", "no_state_at")  # Written to when a client dials.
 SUBSCRIPTION = ("channels",)
 AWAY_SUBSCRIPTION = ("resume_cursor", "resume_upto", "held_first", "held_run")  # Written to when its client comes back.
 CHANNEL = ("members", "channel_first", "channel_more", "head_message", "head_sequence")

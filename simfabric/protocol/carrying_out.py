@@ -143,7 +143,7 @@ def stop_channels(session: ClientState) -> None:
     for channel in (session.channels or {}).values():
         if channel.state not in (OFF, DENIED):
             stop(session, channel, OFF)
-            channel.tries = 0  # Over the next connection it may fare better.
+            channel.tries = channel.vain = 0  # Over the next connection it may fare better.
     session.fetches = None
 
 

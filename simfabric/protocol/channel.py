@@ -24,7 +24,7 @@ class Channel:
 
     __slots__ = (
         "applied", "applied_epoch", "direct", "epoch", "fetching", "held", "ids", "lane", "latest", "missing", "needed", "number", "places", "queue",
-        "reached", "saved", "saved_epoch", "seen", "shared", "snapshot_at", "state", "target", "ticket", "tries", "twins", "visible", "want_epoch",
+        "reached", "saved", "saved_epoch", "seen", "shared", "snapshot_at", "state", "target", "ticket", "tries", "twins", "vain", "visible", "want_epoch",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -47,6 +47,7 @@ class Channel:
         self.ticket = 0  # Of the fetch under way, 0 = none.
         self.reached = 0  # Up to where the pages of a replay have come; they are held until the last one.
         self.tries = 0  # Fetches without progress.
+        self.vain = 0  # Subscribes in a row that were refused, or had no answer.
         self.want_epoch = 0  # A snapshot must not be of an older epoch.
         self.snapshot_at = -NEVER  # When the last snapshot was asked for.
         self.ids: dict[int, int] | None = None  # Of the newest events: sequence -> event id …

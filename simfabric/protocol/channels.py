@@ -174,8 +174,10 @@ def subscribed(session: ClientState, lane: Lane, reply: Subscribed) -> None:
         session.count("stale")
     elif lane is session.standby:
         session.standby.replies[reply.channel] = reply
-    elif not recovery.subscribed(session, channel, reply):
-        put_off(session, channel, -1)
+    else:
+        channel.vain = 0
+        if not recovery.subscribed(session, channel, reply):
+            put_off(session, channel, -1)
 
 
 def unsubscribed(session: ClientState, lane: Lane, end: Unsubscribed) -> None:
@@ -195,12 +197,13 @@ def refused(session: ClientState, lane: Lane, error: ErrorFrame) -> bool:
     numbers = [number for number, correlation in (lane.asked or {}).items() if correlation == error.correlation]
     if error.channel in numbers:
         numbers = [error.channel]
+    u = session.draw(SUB_RETRY_DRAW) if numbers and lane is session.primary and error.error in (frames.RATE_LIMITED, frames.UNAVAILABLE) else 0.0
     for number in numbers:
         channel = _answered(session, lane, number, error.correlation)
         if channel is None or lane is session.standby:
             continue
         if error.error in (frames.RATE_LIMITED, frames.UNAVAILABLE):
-            put_off(session, channel, error.retry_after)
+            _ask_later(session, channel, error.retry_after, u)  # What is refused together is asked for together.
             continue
         if error.error == frames.NOT_AUTHORIZED and session.allowed is not None:
             session.allowed -= {number}
@@ -210,22 +213,41 @@ def refused(session: ClientState, lane: Lane, error: ErrorFrame) -> bool:
 
 def put_off(session: ClientState, channel: Channel, advised: int) -> None:
     """Subscribe again after a backoff of the channel's own; it does not hold the connection back."""
-    stop(session, channel, WAITING)
-    delay = recovery.own_backoff(session.settings.parameters, channel.tries, session.draw(SUB_RETRY_DRAW))
     channel.tries += 1
+    _wait(session, channel, channel.tries - 1, advised, session.draw(SUB_RETRY_DRAW))
+
+
+def _ask_later(session: ClientState, channel: Channel, advised: int, u: float) -> None:
+    """The same for one that was refused, or has no answer: `u` is the chance of all of which this is true at this time."""
+    channel.vain += 1
+    _wait(session, channel, channel.vain - 1, advised, u)
+
+
+def _wait(session: ClientState, channel: Channel, tries: int, advised: int, u: float) -> None:
+    stop(session, channel, WAITING)
+    delay = recovery.own_backoff(session.settings.parameters, tries, u)
     session.arm(SUB_RETRY, session.now + max(rules.LEAST_DELAY, delay, advised), channel.number)
 
 
 def subscribe_timer(session: ClientState, channel: Channel) -> None:
     """The wait is over, or a reply has not come in time."""
-    if channel.state not in (ASKED, WAITING) or session.primary.state not in OPEN:
+    state = channel.state
+    if state not in (ASKED, WAITING) or session.primary.state not in OPEN:
         return
-    if channel.state == ASKED:
-        (session.primary.asked or {}).pop(channel.number, None)
-        put_off(session, channel, -1)
+    due = [channel]  # Whose time is over now goes on together.
+    for other in (session.channels or {}).values():
+        if other.state == state and session.deadline(SUB_RETRY, other.number) <= session.now:
+            session.disarm(SUB_RETRY, other.number)
+            due.append(other)
+    if state == ASKED:
+        u = session.draw(SUB_RETRY_DRAW)
+        for late in due:
+            (session.primary.asked or {}).pop(late.number, None)
+            _ask_later(session, late, -1, u)
         return
-    channel.state = OFF
-    reconcile(session, channel)
+    for waiting in due:
+        waiting.state = OFF
+    reconcile(session, channel if len(due) == 1 else None)
 
 
 def revoke(session: ClientState, number: int) -> None:

@@ -137,7 +137,8 @@ def refused(session: ClientState, error: frames.ErrorFrame) -> bool:
     key = session.outbox.requests.pop(error.correlation, None) if session.outbox is not None else None
     if key is None or session.outbox is None:
         return False
-    if error.error in (frames.RATE_LIMITED, frames.UNAVAILABLE):
+    again = error.error == frames.UNAVAILABLE or (error.error == frames.RATE_LIMITED and session.settings.parameters.resend_limited)
+    if again:
         send = session.outbox.sends[key]
         send.generation = 0
         session.arm(ACK, session.now + max(rules.LEAST_DELAY, error.retry_after), key)

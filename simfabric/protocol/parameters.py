@@ -78,6 +78,7 @@ class Parameters:
     ack_timeout: int = 5 * SECOND  # After which a missing ack is the user's choice.
     outbox_cap: int = 200  # Unsettled sends of one client.
     outbox_age: int = 5 * MINUTE  # After which an unsettled send expires.
+    resend_limited: bool = True  # A send that was refused for its rate goes again, when that is worth it; else it fails, and the user may try again.
     idempotency_window: int = 10 * MINUTE  # How long the server remembers a key.
 
     # Transports.

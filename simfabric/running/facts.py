@@ -9,10 +9,12 @@ import numpy as np
 
 from simfabric.components.apis import Api
 from simfabric.components.component import Component
+from simfabric.components.limits import overdrawn
 from simfabric.fabric import Fabric
 from simfabric.kernels import presence as store
 from simfabric.kernels import subscriptions
 from simfabric.kernels.frames import DELIVER, KIND_SHIFT, PUBLICATION, PUBLISH
+from simfabric.kernels.limits import BY_TENANT, BY_USER, OBLIGATIONS
 from simfabric.kernels.state import (
     ACCEPTED,
     ALIVE,
@@ -24,6 +26,7 @@ from simfabric.kernels.state import (
     GAPPED,
     GHOSTS,
     HELD,
+    LIMITED,
     LIVE,
     LOST_OBLIGATIONS,
     MOVED,
@@ -104,6 +107,9 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
         connections=int((columns.crowd.home >= 0).sum()),
         half_open=int(fabric.gateways.nodes.state[:, GHOSTS].sum()),
         open=int(fabric.gateways.nodes.state[:, OPEN].sum()),
+        limited=columns.limited + int((real[:, FATE] == LIMITED).sum()),
+        counted_limited=int(fabric.gateways.limits.counts[:, [BY_USER, BY_TENANT]].sum()),
+        buckets=overdrawn(fabric.gateways.limits, now),
         queues=tuple(queues(fabric, counted)),
         busy=tuple(busy(fabric, counted)),
         presence=presence.watched(fabric, counted["gateways"]),
@@ -113,8 +119,9 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
 def dropped(fabric: Fabric, counted: dict[str, Tally]) -> dict[str, int]:
     """Obligations that ended without delivery, by reason."""
     after_save = sum(int(counted[name].counters[LOST_OBLIGATIONS]) for name in ("storage", "producers") if name in counted)
-    gateways = counted["gateways"].counters
+    gateways, limited = counted["gateways"].counters, fabric.gateways.limits.counts
     return {
+        "limited": int(limited[:, OBLIGATIONS].sum()),
         "gateway_died_before_save": int(gateways[LOST_OBLIGATIONS]),
         "gateway_died_after_save": after_save,
         "expired": int(gateways[EXPIRED]),

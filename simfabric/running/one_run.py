@@ -14,6 +14,7 @@ import numpy as np
 
 from simfabric.fabric import Fabric
 from simfabric.kernels.clients import BREAKS, DIALS, OFFLINES, OPENINGS, REFUSALS, TOKENS, UNSENT_COUNT
+from simfabric.kernels.limits import OBLIGATIONS
 from simfabric.kernels.state import (
     CUT,
     FRAMES,
@@ -152,7 +153,7 @@ class Watch:
             "published": published - int(clients[UNSENT_COUNT]),
             "delivered": int(gateways[LIVE]) + replayed,
             "replayed": replayed,
-            "dropped": lost,
+            "dropped": lost + int(fabric.gateways.limits.counts[:, OBLIGATIONS].sum()),
             "tried_in_vain": int(gateways[[CUT, OVERFLOWN, HELD, GAPPED, STALE]].sum()),
             "lag": fabric.consumers.lag() if fabric.consumers else 0,
             "breaks": int(clients[BREAKS]),

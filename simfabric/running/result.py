@@ -26,8 +26,10 @@ from simfabric.kernels.state import (
     RESET_COUNT,
     RESET_OBLIGATIONS,
     SHED,
+    SHED_FRAMES,
     STAGE_NAMES,
     STALE,
+    THROTTLED_COUNT,
     TO_GHOSTS,
     TRANSIENT_DROPPED,
     TRANSIENT_LIVE,
@@ -38,6 +40,7 @@ from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import PLACEMENT, TIMELINE, Checkpoint, Recorder
 from simfabric.running import facts, presence, saving, text
+from simfabric.running.limited import limited
 from simfabric.topology import Topology
 from simfabric.world import SECOND, Array
 
@@ -49,7 +52,7 @@ QUANTILES = {"p50_s": 0.5, "p95_s": 0.95, "p99_s": 0.99, "p999_s": 0.999}
 API_COUNTS = ("requests", "refused", "failed", "late")
 MESSAGE_NAMES = (
     "message", "published_at", "channel", "publisher", "bytes", "sequence", "previous", "received_at", "saved_at", "appended_at", "visible_at",
-    "routed_at", "fate", "lane", "source", "owed",
+    "routed_at", "fate", "lane", "source", "owed", "hot",
 )  # fmt: skip
 
 
@@ -85,7 +88,10 @@ class Result:
     transient: dict[str, int]  # Transient messages: deliveries, drops by full buffers, and frames dropped because they waited too long.
     presence: dict[str, int]  # Who came and went, and what was told of it; empty where the fabric keeps no presence.
     seen: Array  # int64[bins]: delays of presence after the warm-up, from when it was due to arrival.
+    backpressure: dict[str, float]  # Frames of durable messages shed, transient messages throttled, pauses of consumers and their time [s].
+    hot: dict[str, int]  # Hot channels: how many have many members; messages coalesced, dropped by the cap, and deferred by it.
     closed_slow: int  # Connections of slow consumers that gateways closed (4508).
+    limits: dict[str, dict[str, Any]]  # Of requests to publish and to subscribe: see `simfabric.running.limited`.
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
@@ -259,6 +265,9 @@ class Result:
             "transient": self.transient,
             "presence": self.presence and {**self.presence, **{name: seconds(quantile(self.seen, q)) for name, q in QUANTILES.items()}},
             "closed_slow": self.closed_slow,
+            "hot": self.hot,
+            "backpressure": self.backpressure,
+            "limits": self.limits,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
@@ -315,12 +324,27 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         },
         presence=presence.figures_of(fabric.presence, counted["gateways"]),
         seen=counted["gateways"].seen.copy(),
+        hot=hot_of(fabric),
+        backpressure={
+            "shed": int(gateways[SHED_FRAMES]),
+            "throttled": int(gateways[THROTTLED_COUNT]),
+            "pauses": fabric.pressure.paused,
+            "paused_s": fabric.pressure.paused_for / SECOND,
+        },
         closed_slow=int(gateways[CLOSED_SLOW]),
+        limits=limited(fabric.gateways.limits, topology.gateways.count),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
         trail=fabric.gateways.trail() if fabric.gateways.trailing else None,
         trace=fabric.clients.sessions.trace.steps() if fabric.clients.sessions else (),
     )
+
+
+def hot_of(fabric: Fabric) -> dict[str, int]:
+    """What the fabric's routers did with hot channels."""
+    windows = fabric.routers.hot if fabric.routers else None
+    done = {name: getattr(windows, name) if windows else 0 for name in ("coalesced", "capped", "deferred")}
+    return {"channels": int((fabric.columns.crowd.members >= fabric.columns.hot_from).sum()), **done}
 
 
 def seconds(ns: float | None) -> float | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simfabric.analysis.quantiles import quantile
 from simfabric.kernels.state import STAGE_NAMES
+from simfabric.running import limited
 from simfabric.units import format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ MEANINGS = {
     "bus": "batched, appended, replicated",
     "fanout": "fetched and routed",
     "gateway_wait": "wait at the gateway of a subscriber",
+    "hot": "publication to arrival in hot channels",
     "transient": "publication to arrival of transient messages",
     "ack": "publisher has its acknowledgement",
     "catch_up": "age of a message at its replay",
@@ -78,6 +80,13 @@ def _traffic(result: Result) -> Iterator[str]:
         delivered, full, late = (format_count(n) for n in result.transient.values())
         yield f"transient     {delivered} deliveries; dropped: {full} at full buffers, {late} frames that waited too long"
     yield from _presence(result)
+    if any(result.backpressure.values()):
+        shed, throttled, pauses, paused = result.backpressure.values()
+        told = f"{format_count(int(shed))} frames shed, {format_count(int(throttled))} transient messages throttled"
+        yield f"backpressure  {told}, consumers paused {format_count(int(pauses))} times for {paused:.3g} s in all"
+    if result.hot["channels"]:
+        channels, coalesced, capped, deferred = (format_count(n) for n in result.hot.values())
+        yield f"hot           {channels} channels have many members; {coalesced} messages coalesced, {capped} capped, {deferred} deferred"
     if result.closed_slow:
         yield f"slow          {format_count(result.closed_slow)} connections of slow consumers were closed"
     yield from _services(result)
@@ -116,6 +125,7 @@ def _presence(result: Result) -> Iterator[str]:
 
 def _services(result: Result) -> Iterator[str]:
     """What became of dials, calls and connections, where there is something to tell."""
+    yield from limited.lines(result.limits)
     if result.turned_away_busy:
         yield f"busy          {format_count(result.turned_away_busy)} dials were refused by gateways that were too busy"
     for name, counted in result.apis.items():
@@ -135,6 +145,9 @@ def _delays(result: Result) -> Iterator[str]:
     yield f"{'delay':14}{'p50':>11}{'p95':>11}{'p99':>11}{'p99.9':>11}"
     rows = [("delivery", result.delays[1].sum(axis=0), "publication to arrival, live, after the warm-up")]
     rows += [(f"  {plain(region.name)[:11]}", result.delays[1, i], "the same, by region") for i, region in enumerate(result.topology.clients.regions)]
+    if result.hot["channels"]:
+        elsewhere = result.delays[1].sum(axis=0) - result.stages[STAGE_NAMES.index("hot")]
+        rows.append(("elsewhere", elsewhere, "the same, in channels that are not hot"))
     rows += [(name.replace("_", " "), result.stages[STAGE_NAMES.index(name)], meaning) for name, meaning in MEANINGS.items()]
     rows.append(("presence", result.seen, "an update, from when it was due to arrival"))
     for name, histogram, meaning in rows:

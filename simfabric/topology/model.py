@@ -13,6 +13,7 @@ from pydantic import PrivateAttr
 from simfabric.errors import Problem, Refusal, TopologyError, shown
 from simfabric.topology import files, whole
 from simfabric.topology.apis import Apis
+from simfabric.topology.backpressure import Backpressure
 from simfabric.topology.building import build
 from simfabric.topology.changing import changed
 from simfabric.topology.channels import Channels
@@ -20,8 +21,10 @@ from simfabric.topology.clients import Clients
 from simfabric.topology.edge import Balancer, Gateways
 from simfabric.topology.fanout import Fanout, Replay, Routing
 from simfabric.topology.faults import Fault, Published, Slo
+from simfabric.topology.hot import Hot
 from simfabric.topology.kinds import COUNT, Quantity, Text
 from simfabric.topology.lanes import Lanes
+from simfabric.topology.limits import Limits
 from simfabric.topology.presence import Presence
 from simfabric.topology.run import Network, Run
 from simfabric.topology.section import Section, as_text, items, leaf, section
@@ -46,9 +49,12 @@ class Topology(Section):
     )
     balancer: Balancer = section(Balancer, "Picks a gateway for each dial.")
     gateways: Gateways = section(Gateways, "Hold the connections and write messages to them.")
+    limits: Limits = section(Limits, "How fast users and tenants may publish and subscribe; nothing given: no limit.")
     storage: Storage = section(Storage, "Keeps messages before they go to the bus.")
     bus: Bus = section(Bus, "The replicated log that carries messages.")
     fanout: Fanout = section(Fanout, "How gateways with subscribers get the messages.")
+    backpressure: Backpressure = section(Backpressure, "What happens where messages come faster than gateways write them.")
+    hot: Hot = section(Hot, "Channels with so much fan-out that the others may suffer, and what is done about them.")
     lanes: Lanes = section(Lanes, "Which message goes next where several wait.")
     routing: Routing = section(Routing, "The table of which gateways have subscribers of a channel.")
     replay: Replay = section(Replay, "Gives clients what they missed.")

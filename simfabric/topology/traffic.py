@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from simfabric.chance import Law
 from simfabric.errors import Refusal
-from simfabric.topology.kinds import DURATION, NUMERIC, RATE, SIZE, Choice, FileName, LawOf, Quantity, Text
+from simfabric.topology.kinds import COUNT, DURATION, NUMERIC, RATE, SIZE, Choice, FileName, LawOf, Quantity, Text
 from simfabric.topology.section import Section, leaf, required, section
 from simfabric.units import write_duration
 
@@ -72,6 +72,9 @@ class Source(Section):
         "durable",
         "control, durable: kept in the log, nobody may lack one; transient (typing, presence): once to whoever is there, never stored, first to be dropped.",
     )
+    tenant: int | None = leaf(
+        Quantity(COUNT, "0", "100M"), None, "Number of the only tenant whose users publish; needs kind: users and per: all; not given: those of every tenant."
+    )
     size: Law = leaf(LawOf(SIZE, "1B", "16MiB"), "512B", "Size of a message's content.")
     bursts: Bursts | None = section(Bursts, "Times when the rate is a multiple of the usual one; not given: none.", optional=True)
     daily: Daily | None = section(Daily, "The course of a day; not given: the rate is constant.", optional=True)
@@ -99,6 +102,8 @@ class Source(Section):
                 yield Refusal("a source needs its rate", "add rate: 3/min", ("rate",))
             if self.file is not None:
                 yield Refusal("only a trace has a file", "take the file away, or write kind: trace", ("file",))
+        if self.tenant is not None and (self.kind, self.per) != ("users", "all"):
+            yield Refusal("one tenant's users publish at a rate of all together", "write kind: users and per: all, or take tenant away", ("tenant",))
         if self.to == "subscribed" and self.kind != "users":
             yield Refusal("only users publish to what they subscribe to", "write popularity, uniform or the name of a given channel", ("to",), self.to)
 

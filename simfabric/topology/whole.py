@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from simfabric.errors import Refusal, did_you_mean
+from simfabric.topology import limits
 from simfabric.topology.clients import repeated
 from simfabric.topology.traffic import TO_WORDS
 from simfabric.units import write_count, write_duration
@@ -21,9 +22,13 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from members_exist(topology)
     yield from sources_are_named_once(topology)
     yield from publications_have_a_channel(topology)
+    yield from tenants_exist(topology)
     yield from faults_strike_someone(topology)
     yield from some_gateway_is_there(topology)
     yield from direct_fan_out_has_its_log(topology)
+    yield from hot_channels_have_their_place(topology)
+    most = len(topology.channels.given) + topology.clients.subscriptions
+    yield from limits.laws(topology.gateways.count, topology.clients.tenants, most, topology.clients.connect_timeout, topology.limits)
 
 
 def clients_fit(topology: Topology) -> Iterator[Refusal]:
@@ -88,6 +93,19 @@ def publications_have_a_channel(topology: Topology) -> Iterator[Refusal]:
             )
 
 
+def tenants_exist(topology: Topology) -> Iterator[Refusal]:
+    """The tenant of a source is one of those that there are."""
+    for i, source in enumerate(topology.traffic):
+        if source.tenant is not None and source.tenant >= topology.clients.tenants:
+            yield Refusal(
+                f"must be the number of a tenant, from 0 to {topology.clients.tenants - 1}",
+                "give a smaller number, or raise clients.tenants",
+                ("traffic", i, "tenant"),
+                str(source.tenant),
+                reads=("traffic", "clients.tenants"),
+            )
+
+
 def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
     """A fault comes while the run lasts, to a node that there is."""
     for i, fault in enumerate(topology.faults):
@@ -149,3 +167,21 @@ def direct_fan_out_has_its_log(topology: Topology) -> Iterator[Refusal]:
                 "producers",
                 reads=("traffic", "fanout.pattern"),
             )
+
+
+def hot_channels_have_their_place(topology: Topology) -> Iterator[Refusal]:
+    """Windows are the routers' business, partitions the bus's, and some partitions are left for the others."""
+    hot, pattern, partitions = topology.hot, topology.fanout.pattern, topology.bus.partitions
+    reads = ("fanout.pattern", "bus.partitions")
+    if hot.policy != "none" and pattern == "broadcast":
+        yield Refusal(
+            "with broadcast no router sees a message", "take fanout.pattern targeted or direct, or hot.policy none", ("hot", "policy"), hot.policy, reads
+        )
+    if pattern == "direct" and (hot.partitions > 0 or hot.shards > 1):
+        yield Refusal(
+            "with direct there is no bus with partitions", "take fanout.pattern targeted, or leave hot.partitions and hot.shards out", ("hot",), None, reads
+        )
+    elif hot.partitions >= partitions or hot.shards > partitions:
+        where = "partitions" if hot.partitions >= partitions else "shards"
+        cure = f"raise bus.partitions or lower hot.{where}"
+        yield Refusal(f"the bus has {write_count(partitions)} partitions, and the other channels need one", cure, ("hot", where), None, reads)

@@ -308,3 +308,12 @@ def test_an_empty_trace_publishes_nothing(tmp_path):
     topology, source = trace(tmp_path, "at_s,channel\n")
     assert trace_rows(topology, source).shape == (0, 4)
     assert len(table(run(topology).fabric)) == 0
+
+
+def test_a_source_of_one_tenant_has_only_that_tenants_users():
+    traffic = "[{name: flood, per: all, rate: 200/s, tenant: 2}]"
+    fabric = run(topology_of("run: {duration: 5s, warmup: 0s}\nclients: {count: 60, tenants: 4}", traffic=traffic)).fabric
+    rows = fabric.columns.log.rows[: fabric.columns.messages]
+    clients = fabric.columns.crowd.client[rows[:, PUBLISHER]]
+    assert len(rows) > 800 and set(fabric.columns.who.tenant[clients].tolist()) == {2}
+    assert set(clients.tolist()) == set(np.flatnonzero(fabric.columns.who.tenant == 2).tolist())

@@ -78,15 +78,16 @@ def test_a_request_that_fails_is_made_again_after_the_protocols_backoff_to_the_n
     fabric, asked, answers, _ = watched(apis__snapshot__errors="100%", apis__snapshot__work="3ms", clients__replay_max=0, faults="[{at: 5s, down: 1s}]")
     config, hop = fabric.topology.clients.reconnect, fabric.topology.network.hop
     key = fabric.world.key("clients/fetch_retry")
-    failures, drawn = answers.frames(NO_STATE), {}
+    failures, drawn, heard = answers.frames(NO_STATE), {}, {}
     expected = set()
     for at, _, _, item, extra in failures.tolist():
         seat, tries = item & 0xFFFFFFFF, (extra & 0xFFFFFFFF) >> 2
         n = drawn[seat] = drawn.get(seat, -1) + 1
         delay = int(fabric.columns.crowd.link[seat, DELAY])
+        heard[seat] = max(at + delay, heard.get(seat, 0) + 1)  # Answers of one instant are heard one after the other.
         middle = min(config.first * 2**tries, config.cap)
         wait = int(middle * (1 + config.jitter * (2 * float(uniform(key, int(fabric.columns.crowd.client[seat]), n)) - 1)) + 0.5)
-        expected.add((at + delay + wait + delay + hop, seat, extra >> 32, tries + 1))
+        expected.add((heard[seat] + wait + delay + hop, seat, extra >> 32, tries + 1))
     found = {(at, item & 0xFFFFFFFF, extra >> 32, (extra & 0xFFFFFFFF) >> 1) for at, _, _, item, extra in asked.tolist()}
     again = {row for row in found if row[3] > 0}
     assert len(again) > 100 and max(row[3] for row in again) >= 2

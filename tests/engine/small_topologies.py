@@ -83,6 +83,18 @@ CHOICES: dict[str, list[str]] = {
     "routing.ttl": ["50ms", "300ms"],
     "replay.servers": ["1", "8"],
     "replay.work": LAWS,
+    "clients.tenants": ["1", "3"],
+    "clients.devices_per_user": ["1", "3"],
+    "limits.publish": [
+        "{per_user: {rate: 3/s, burst: 2}}",
+        "{per_user: {rate: 4/s, burst: 3, policy: leaky_bucket}, per_tenant: {rate: 60/s, burst: 4, policy: leaky_bucket, scope: fabric}}",
+        "{per_tenant: {rate: 20/s, burst: 5}}",
+    ],
+    "limits.subscribe": [
+        "{per_user: {rate: 6/s, burst: 4}}",
+        "{per_tenant: {rate: 40/s, burst: 20}}",
+        "{per_tenant: {rate: 1k/s, burst: 40, policy: leaky_bucket}}",
+    ],
     "faults": [
         "[{at: 300ms, down: 200ms, target: {gateway: 0}}]",
         "[{at: 250ms, down: 100ms, target: {gateway: 0}}, {at: 500ms, down: 50ms, target: {gateway: one}}, {at: 700ms, down: 100ms, target: {gateway: 0}}]",

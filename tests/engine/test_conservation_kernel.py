@@ -141,7 +141,7 @@ def test_a_batch_closes_when_it_is_full_or_has_lingered(records, linger, limit, 
         out, kept = np.zeros((len(taken), 5), np.int64), np.zeros((len(taken) + 1, 5), np.int64)
         scratch = np.zeros((len(taken), 2), np.int64)
         sent = plain(bus.batch)(
-            table_of(taken), len(taken), clock, linger, limit, 7, 2, partition_of, accumulators, mark, scratch, messages,
+            table_of(taken), len(taken), clock, linger, limit, 7, 2, 0, partition_of, np.ones(3, np.int32), accumulators, mark, scratch, messages,
             fabric.gateways.nodes, out, kept, new_tally(0),
         )  # fmt: skip
         waiting = [tuple(frame) for frame in kept[: kept[-1, 0]].tolist()]
@@ -195,7 +195,7 @@ def test_a_fetch_is_answered_when_there_is_enough_or_it_has_waited_long_enough(r
     reading[:, :, bus.RESPONDED_AT] = -turn
     shelf = bus.Shelf(
         np.zeros((1, 64, 5), np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(3, np.int64), reading, np.zeros((2, 3), np.int64),
-        owner_of, np.ones(2, np.int8),
+        owner_of, np.ones(2, np.int8), np.zeros((2, 1), np.int8),
     )  # fmt: skip
     found, clock = [], 0
     for step in [*steps, 100_000]:

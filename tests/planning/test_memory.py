@@ -59,7 +59,7 @@ def test_the_messages_of_the_run_are_counted_as_long_as_the_log_keeps_them() -> 
         return next(part.size for part in plan(topology_of("run.duration=2h", *sets)).parts if part.what == "messages in the log")
 
     assert size("bus.retention=2h") == pytest.approx(2 * size("bus.retention=1h"))
-    assert size("bus.retention=2h") == pytest.approx(7200 * 500 * 120)  # 5 000 clients, six a minute each.
+    assert size("bus.retention=2h") == pytest.approx(7200 * 500 * 128)  # 5 000 clients, six a minute each.
 
 
 @pytest.mark.parametrize("change", ["clients.start=1s", "faults=[{at: 1s}]"])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from simfabric.protocol.effects import PublishUnconfirmed
+from simfabric.protocol.frames import RATE_LIMITED
 from simfabric.protocol.parameters import SECOND, Parameters
 from tests.live import test_fallback_faults as faults
 from tests.protocol import test_client_connection as connection
@@ -179,6 +180,7 @@ EDGES = {
     "ack_timeout": (1, partial(publish.test_case_36_a_late_ack_on_a_healthy_connection_is_the_users_choice, 5 * SECOND, [PublishUnconfirmed(7)])),
     "outbox_cap": (1, publish.test_case_39_sends_before_live_wait_in_a_bounded_outbox),
     "outbox_age": (1, partial(publish.test_case_37_a_send_that_is_too_old_expires_visibly, 5 * 60 * SECOND + 1, [(7, "expired", "age")])),
+    "resend_limited": (-1, partial(publish.test_case_33_and_42_a_temporary_error_waits_and_keeps_the_key, RATE_LIMITED)),
     "idempotency_window": (1, partial(server_edges.test_case_37_a_gateway_knows_a_key_for_10_minutes, 600 * SECOND + 1, False)),
     "ws_retry_min": (SECOND // 1_000, transports.test_case_78_the_times_of_the_tries_are_addressed_draws),
     "ws_retry_max": (SECOND // 1_000, transports.test_case_78_the_times_of_the_tries_are_addressed_draws),

@@ -357,6 +357,22 @@ def test_a_subscribe_that_is_put_off_is_made_again_no_earlier_than_advised():
     assert play.sent(frames.Subscribe)
 
 
+def test_what_is_refused_together_is_asked_for_together_again_and_waits_longer_each_time():
+    play = Play(Parameters(subscribe_batch=3)).start(0, 1, 2)
+    (asked,) = play.open()
+    play.ack()
+    key, began = decision_key(0, 0, "clients/sub_retry"), play.now
+    for n in range(3):
+        play.frame(frames.ErrorFrame(asked.correlation, frames.RATE_LIMITED, -1, S))
+        wait = max(S, rules.backoff(n, S, 2.0, 30 * S, 0.2, uniform(key, 1, n)))
+        play.wait(wait - 1)
+        assert not play.sent(frames.Subscribe)
+        play.wait(1)
+        (asked,) = play.sent(frames.Subscribe)
+        assert len(asked.channels) == 3
+    assert play.now - began > 6 * S
+
+
 def drained(spread=30 * S, deadline=60 * S):
     play = Play().live(0)
     play.frame(frames.Draining(0, spread, deadline))

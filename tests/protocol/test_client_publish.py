@@ -86,6 +86,15 @@ def test_case_33_and_42_a_temporary_error_waits_and_keeps_the_key(error):
     assert keys(play) == [7, 8] and settled(play) == []
 
 
+def test_where_nothing_is_sent_again_too_much_is_the_users_choice():
+    play = Play(Parameters(resend_limited=False)).live(0)
+    publish(play, 7)
+    refuse(play, frames.RATE_LIMITED, 3 * S)
+    assert settled(play) == [(7, "failed", "rate_limited")]
+    publish(play, 8)
+    assert keys(play) == [8]
+
+
 def test_case_35_all_unacked_sends_go_again_in_their_order_before_anything_new():
     play = Play().live(0)
     publish(play, 3, 1, 2)

@@ -66,5 +66,5 @@ def test_a_set_of_parameters_cannot_be_changed():
 
 
 def test_every_parameter_has_a_default_of_its_own_type():
-    kinds = {"int": int, "float": float, "JitterOrder": str, "Driver": str}
+    kinds = {"int": int, "bool": bool, "float": float, "JitterOrder": str, "Driver": str}
     assert all(type(getattr(Parameters(), field.name)) is kinds[field.type] for field in fields(Parameters))

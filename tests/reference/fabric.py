@@ -2,12 +2,13 @@
 
 Every gateway core, shard, producer, broker thread, consumer, router and client is a process with a Store; what travels is an object, and
 each delivery is an event. Draws have the engine's addresses, so that both fabrics have the same luck: with no two things in one place at
-the same nanosecond, every delivery arrives at the same nanosecond too. Leaves out: faults, dials, replay, pauses, overflow, bursts.
+the same nanosecond, every delivery arrives at the same nanosecond too. Leaves out: faults, dials, replay, pauses, overflow, bursts, limits of subscribes.
 """
 
 import itertools
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import simpy
@@ -19,12 +20,14 @@ from simfabric.topology import Topology
 
 @dataclass(frozen=True)
 class Setting:
-    """What both fabrics are told alike, of every client: its gateway and core there, its channels in the order of its subscriptions, its delay [ns]."""
+    """What both fabrics are told alike, of every client: its gateway and core there, its channels in the order of its subscriptions, its delay [ns],
+    its tenant."""
 
     home: list[int]
     core: list[int]
     channels: list[list[int]]
     delay: list[int]
+    tenant: list[int]
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +38,7 @@ class Message:
     client: int  # Who published it; -1: a back end.
     place: tuple[int, int] = (0, 0)  # Its offset and partition in the log.
     batch: int = 0
+    slot: int | None = 0  # When it may go on from its gateway, None: it may not.
     leads: bool = False  # Whether it is the first of its batch.
     events: Any = ()  # Its leader has worked on it; it is appended; it is visible.
 
@@ -49,6 +53,7 @@ class Reference:
         self.cycle = bus.fetch.max_wait + 2 * self.bus_hop  # Of fetches that find nothing; one waits everywhere at the start.
         self.env = env = simpy.Environment(initial_time=-self.cycle)
         self.numbers, self.arrivals = itertools.count(), list[tuple[int, int, int]]()
+        self.levels, self.refused = dict[Any, tuple[Fraction, int]](), list[int]()
         self.keys, self.tables = dict[str, int](), dict[Law, Any]()
         queues = 1 if gateways.dispatch == "shared" else gateways.cores
         self.holders: dict[int, dict[int, dict[int, list[int]]]] = {}  # Channel -> gateway -> core -> clients, ascending.
@@ -112,6 +117,8 @@ class Reference:
                 self.env.process(self.later(self.setting.delay[client], self.frame, self.setting.home[client], message, True))
 
     def frame(self, gateway: int, message: Message, up: bool = False) -> None:
+        message.slot = self.slot(gateway, message.client) if up else 0
+        self.refused += [message.number] if message.slot is None else []
         queues = self.cores[gateway]  # A publication is for its connection's core, a message for all that have subscribers; one finds that none has.
         for core in [self.setting.core[message.client]] if up else self.subscribers(message, gateway) or [message.channel]:
             queues[core % len(queues)].put((message, up))
@@ -119,15 +126,36 @@ class Reference:
     def subscribers(self, message: Message, gateway: int) -> dict[int, list[int]]:
         return self.holders.get(message.channel, {}).get(gateway, {})
 
+    def slot(self, gateway: int, client: int) -> int | None:
+        """When a publication may go on [ns] that arrives now; None: never. Each bucket is a level in tokens that fills as time passes, in fractions."""
+        now, slot, levels = int(self.env.now), int(self.env.now), {}
+        limits, users = self.topology.limits.publish, self.topology.clients.devices_per_user
+        for bucket, whose in ((limits.per_user, ("user", client // users)), (limits.per_tenant, ("tenant", self.setting.tenant[client]))):
+            if bucket is not None:
+                share = Fraction(1, self.topology.gateways.count if getattr(bucket, "scope", "") == "fabric" else 1)
+                rate, burst = Fraction(bucket.rate or 0) * share / 10**9, max(1, int(bucket.burst * share))  # Tokens per ns.
+                level, at = self.levels.get((gateway, whose), (Fraction(burst), now))
+                level = min(Fraction(burst), level + (now - at) * rate)
+                if level < 1:
+                    return None
+                levels[gateway, whose] = (level - 1, now)
+                if bucket.policy == "leaky_bucket":  # A full bucket of tokens is an empty queue; what is in it drains one by one.
+                    slot = max(slot, now + int((burst - level) / rate))
+        self.levels |= levels
+        return slot
+
     def core(self, gateway: int, queue: int) -> Any:
         work, env = self.topology.gateways.work, self.env
         while True:
             message, up = yield self.cores[gateway][queue].get()
             yield env.timeout(self.drawn(work.frame_in, "gateways/frame_in", message.number, gateway))
+            wait = max(0, message.slot - env.now) if up and message.slot is not None else 0
+            if up and message.slot is None:
+                continue  # Read, and refused.
             if up and self.topology.storage.enabled:
-                env.process(self.later(self.storage_hop, self.shards[message.channel % len(self.shards)].put, message))
+                env.process(self.later(wait + self.storage_hop, self.shards[message.channel % len(self.shards)].put, message))
             elif up:
-                self.produce(gateway, message)
+                env.process(self.later(wait, self.produce, gateway, message)) if wait else self.produce(gateway, message)
             else:
                 writing = (message.size * round(work.byte_out * (1 << 20))) >> 20
                 for client in self.subscribers(message, gateway).get(queue, ()):

@@ -61,6 +61,15 @@ CASES = {
     },
     "gateways that each have a cache of their own, direct": {"fanout.pattern": "direct"},
     "hops of different lengths": {"network.hop": "300us", "network.storage_hop": "2ms", "network.bus_hop": "7ms"},
+    "a bucket for each user": {"limits.publish": "{per_user: {rate: 2/s, burst: 2}}", "traffic.chat.rate": "4/s"},
+    "a bucket for each tenant, and one for each user with two devices": {
+        "limits.publish": "{per_user: {rate: 4/s, burst: 2}, per_tenant: {rate: 10/s, burst: 3}}", "clients.tenants": "2", "clients.devices_per_user": "2",
+        "traffic.chat.per": "all", "traffic.chat.rate": "150/s",
+    },
+    "queues for each user": {"limits.publish": "{per_user: {rate: 2/s, burst: 3, policy: leaky_bucket}}", "traffic.chat.rate": "4/s"},
+    "queues for each tenant, straight into the bus": {
+        "limits.publish": "{per_tenant: {rate: 12/s, burst: 6, policy: leaky_bucket, scope: fabric}}", "storage.enabled": "false", "traffic.chat.rate": "3/s",
+    },
 }  # fmt: skip
 
 

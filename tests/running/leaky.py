@@ -1,10 +1,10 @@
 """A gateway kernel with a planted bug: when the millionth delivery goes by, the slot's last subscriber is passed over."""
 
-from simfabric.kernels.gateways import serve as honest
+from simfabric.kernels.serving import serve as honest
 from simfabric.kernels.state import EXPECTED, SIZE
 
 
-def serve(frames, first, count, nodes, book, crowd, log, outs, tally):
+def serve(frames, first, count, nodes, book, crowd, log, outs, tally, limits):
     done = first
     while done < count:
         before = tally.counters[EXPECTED]
@@ -12,7 +12,7 @@ def serve(frames, first, count, nodes, book, crowd, log, outs, tally):
         due = frames[done, 1] >> 56 == 14 and before < 1_000_000 <= before + book.slots[slot, SIZE]
         if due:
             book.slots[slot, SIZE] -= 1
-        upto = honest(frames, done, done + 1, nodes, book, crowd, log, outs, tally)
+        upto = honest(frames, done, done + 1, nodes, book, crowd, log, outs, tally, limits)
         if due:
             book.slots[slot, SIZE] += 1
             tally.counters[EXPECTED] += 1

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from simfabric.kernels import gateways as kernels
+from simfabric.kernels import gateways, serving
 from simfabric.kernels.state import CURSOR, SIZE, START
 from simfabric.laws import ALWAYS
 from simfabric.running import run
@@ -51,7 +51,7 @@ def test_after_a_quiet_end_nothing_is_in_flight_or_offline(tmp_path):
 
 def planted(monkeypatch, name, bug):
     """Run with a bug planted in the plain form of a gateway kernel."""
-    monkeypatch.setattr(kernels, name, bug)
+    monkeypatch.setattr(gateways if name in ("fan_out", "finish") else serving, name, bug)
     return run(loads(KILLED))
 
 
@@ -60,14 +60,14 @@ def broken(result):
 
 
 def test_one_delivery_that_is_skipped_without_a_reason_breaks_a_law(monkeypatch):
-    original, calls = kernels.fan_out, []
+    original, calls = gateways.fan_out, []
 
-    def one_short(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally):
+    def one_short(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally):
         calls.append(message)
         if len(calls) != 50:
-            return original(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+            return original(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
         book.slots[slot, SIZE] -= 1
-        original(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+        original(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
         book.slots[slot, SIZE] += 1
         return None
 
@@ -75,10 +75,10 @@ def test_one_delivery_that_is_skipped_without_a_reason_breaks_a_law(monkeypatch)
 
 
 def test_one_cursor_that_moves_without_a_delivery_breaks_a_law(monkeypatch):
-    original, calls = kernels.fan_out, []
+    original, calls = gateways.fan_out, []
 
-    def moved(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally):
-        original(message, row, at, gateway, slot, late, nodes, book, crowd, log, outs, tally)
+    def moved(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally):
+        original(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
         calls.append(message)
         if len(calls) == 50:
             book.rows[book.slots[slot, START], CURSOR] += 1
@@ -87,7 +87,7 @@ def test_one_cursor_that_moves_without_a_delivery_breaks_a_law(monkeypatch):
 
 
 def test_one_publication_that_vanishes_on_its_way_breaks_a_law(monkeypatch):
-    original, calls = kernels.publish, []
+    original, calls = serving.publish, []
 
     def swallowed(at, gateway, message, life, nodes, crowd, log, outs, tally):
         calls.append(message)
@@ -98,7 +98,7 @@ def test_one_publication_that_vanishes_on_its_way_breaks_a_law(monkeypatch):
 
 
 def test_work_that_is_given_twice_breaks_a_law(monkeypatch):
-    original = kernels.finish
+    original = gateways.finish
 
     def twice(gateway, core, begins, now, nodes, tally):
         original(gateway, core, begins, now, nodes, tally)
@@ -108,7 +108,7 @@ def test_work_that_is_given_twice_breaks_a_law(monkeypatch):
 
 
 def test_a_connection_that_is_accepted_and_not_counted_breaks_a_law(monkeypatch):
-    original = kernels.shake_hands
+    original = serving.shake_hands
 
     def uncounted(at, gateway, seat, incarnation, nodes, crowd, outs, tally):
         before = nodes.state[gateway, 2]

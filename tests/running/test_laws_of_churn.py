@@ -3,7 +3,7 @@
 import pytest
 
 from simfabric.kernels import churn, fanout, leaving
-from simfabric.kernels import gateways as kernels
+from simfabric.kernels import serving as kernels
 from simfabric.kernels.state import CURSOR, GHOSTS, OPEN, RESET_OBLIGATIONS, SEAT, TO_GHOSTS
 from simfabric.running import run
 from simfabric.topology import loads

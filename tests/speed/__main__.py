@@ -2,6 +2,7 @@
 
     python -m tests.speed                 all but the ten million (about three minutes)
     python -m tests.speed --ten-million   those too (needs 8 GB)
+    python -m tests.speed --limits        what limits cost that nobody meets
 
 Costs are wall time per delivery of the whole run without set-up, unless it says last hop: that is the gateways' kernel alone.
 """
@@ -183,6 +184,25 @@ def storm() -> None:
     told("a storm of 10^6 clients, 20 subscriptions each", f"{result.wall_s:.1f} s", "<= 30 s", result.wall_s <= 30 and back == 1_000_000)
 
 
+LIMITS = {
+    "limits.publish.per_user": {"rate": "5/s", "burst": "20"},
+    "limits.publish.per_tenant": {"rate": "500/s", "burst": "2k"},
+    "limits.subscribe.per_user": {"rate": "20/s", "burst": "400"},
+    "clients.tenants": 1000,
+}
+
+
+def limits() -> None:
+    """What limits cost that nobody meets: stage C with a bucket for each user and for each tenant on each gateway, against none."""
+    stage_c = load(TOPOLOGIES / "stage_c.yaml").with_({"clients.tenants": 1000})
+    result, without, hop = measured(stage_c)
+    limited, cost, limited_hop = measured(stage_c.with_(LIMITS))
+    told("stage_c with limits against without, per delivery", f"{cost / without:.3f} x", "<= 1.02 x", cost <= 1.02 * without)
+    told("  the same, last hop", f"{limited_hop / hop:.3f} x")
+    told("  set-up with limits against without", f"{limited.setup_s:.2f} / {result.setup_s:.2f} s")
+    told("  the same digest", str(limited.digest == result.digest), "True", limited.digest == result.digest)
+
+
 def ten_million_cost() -> None:
     """Cost per delivery at 10^7 connections against 10^4: as many connections on a gateway, 100 readers of a channel on each."""
     base = ["clients.subscriptions=10"]
@@ -198,7 +218,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ten-million", action="store_true")
     parser.add_argument("--storm", action="store_true", help="only the reconnect storm")
+    parser.add_argument("--limits", action="store_true", help="only what limits cost")
     arguments = parser.parse_args()
+    if arguments.limits:
+        limits()
+        raise SystemExit
     if arguments.storm:
         storm()
         raise SystemExit

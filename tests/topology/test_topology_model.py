@@ -51,6 +51,7 @@ def test_every_key_of_a_full_file_means_what_it_says() -> None:
         (0.5, "all", "all"),
         (pytest.approx(6 / 3600, rel=1e-15), "channel", "uniform"),
         (None, "all", "popularity"),
+        (9.0, "all", "subscribed"),
     ]
     assert FULL.gateways.pauses is not None
     assert FULL.gateways.pauses.length == Law("quantiles", (0.0, 1e6, 0.5, 3e6, 0.99, 34e6, 1.0, 314e6))

@@ -53,6 +53,7 @@ traffic:
   - {name: news, kind: producers, rate: 0.5/s, to: all, size: 1KiB}
   - {name: rooms, kind: channels, rate: 6/h, per: channel, to: uniform}
   - {name: old, kind: trace, file: traces/day.csv}
+  - {name: flood, kind: users, per: all, tenant: 3, rate: 9/s}
 balancer:
   policy: bounded_hash
   key: tenant
@@ -62,6 +63,9 @@ balancer:
   servers: 8
   handshake: 1ms
   health: {interval: 1s, timeout: 500ms, fall: 2, rise: 3}
+limits:
+  publish: {per_user: {rate: 5/s, burst: 10, policy: leaky_bucket}, per_tenant: {rate: 500/s, burst: 2k, policy: token_bucket, scope: fabric}}
+  subscribe: {per_user: {rate: unlimited, burst: 400}, per_tenant: {rate: 10k/s, burst: 40k}}
 gateways:
   count: 4
   cores: 2
@@ -207,6 +211,28 @@ BROKEN: dict[str, tuple[str, str, str, str, str]] = {
     "an answer smaller than its least": ("version: 1\nbus: {fetch: {min_bytes: 2MB}}\n", "2:7", "bus.fetch.max_bytes", "at least min_bytes", "raise"),
     "a connection larger than memory": (
         "version: 1\ngateways: {memory: 1MB, memory_per_connection: 2MB}\n", "2:48", "gateways.memory_per_connection", "fit in", "lower",
+    ),
+    "a tenant that is not there": (
+        "version: 1\ntraffic: [{name: a, per: all, rate: 1/s, tenant: 1}]\n", "2:50", "traffic[0].tenant", "from 0 to 0", "raise clients.tenants",
+    ),
+    "a rate for each user of a tenant": ("version: 1\ntraffic: [{name: a, rate: 1/s, tenant: 0}]\n", "2:40", "traffic[0].tenant", "all together", "per: all"),
+    "a bucket that takes a year to fill": (
+        "version: 1\nlimits: {publish: {per_user: {rate: 1/d, burst: 365}}}\n", "2:49", "limits.publish.per_user.burst", "within 30 days", "lower burst",
+    ),
+    "a burst that no client fits in": (
+        "version: 1\nlimits: {subscribe: {per_user: {rate: 5/s, burst: 4}}}\n", "2:51", "limits.subscribe.per_user.burst", "here up to 5", "by at least 1",
+    ),
+    "a share of a burst that no client fits in": (
+        "version: 1\ngateways: {count: 5}\nlimits: {subscribe: {per_tenant: {rate: 5/s, scope: fabric}}}\n", "3:22", "limits.subscribe.per_tenant.burst",
+        "each gateway has 4", "raise burst",
+    ),
+    "a queue that outlasts its clients": (
+        "version: 1\nlimits: {subscribe: {per_user: {rate: 1/s, policy: leaky_bucket}}}\n", "2:22", "limits.subscribe.per_user.burst", "drain in half of that",
+        "lower burst",
+    ),
+    "more buckets than memory": (
+        "version: 1\nclients: {tenants: 1M}\ngateways: {count: 21}\nlimits: {publish: {per_tenant: {rate: 5/s}}}\n", "4:20", "limits.publish.per_tenant",
+        "21 gateways x 1_000_000", "limit per_user",
     ),
     "an empty name": ("version: 1\ntraffic: [{name: '', rate: 1/s}]\n", "2:18", "traffic[0].name", "1 to 100 characters", "short name"),
     "too long a name": (f"version: 1\nname: {'a' * 101}\n", "2:7", "name", "at most 100 characters", "shorten"),

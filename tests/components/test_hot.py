@@ -1,0 +1,118 @@
+"""Hot channels: what each policy does to them, and that it does nothing to the others."""
+
+import numpy as np
+import pytest
+
+from simfabric.errors import TopologyError
+from simfabric.fabric import Fabric
+from simfabric.kernels.state import CHANNEL, HOT, LANE, LIVE, ROUTED_AT, SEQUENCE, TRANSIENT, VISIBLE_AT, WORK
+from simfabric.running import run
+from simfabric.running.facts import tallies
+from tests.helpers import check_invariance, differences, drive, topology_of
+from tests.helpers import run as outcome_of
+
+BASE = """
+run: {duration: 8s, warmup: 0s, compiled: never}
+clients: {count: 60, subscriptions: 2, delay: 10ms}
+channels: {count: 8, given: [{name: hall, members: 100%}]}
+gateways: {count: 3, cores: 2}
+bus: {partitions: 8}
+fanout: {routers: 3, work: 100us}
+hot: {members: 50, window: 200ms}
+traffic:
+  - {name: chat, rate: 20/min}
+  - {name: hall, per: all, rate: 30/s, to: hall}
+  - {name: typing, per: all, rate: 60/s, to: hall, lane: transient, size: 64B}
+"""
+MS = 1_000_000
+
+
+def ended(**changes):
+    fabric = Fabric(topology_of(BASE, **changes), False)
+    drive(fabric)
+    return fabric, fabric.columns.log.rows[: fabric.columns.messages], tallies(fabric)
+
+
+def test_the_channel_with_many_members_is_hot_and_only_that():
+    _, rows, _ = ended()
+    assert np.array_equal(rows[:, HOT] == 1, rows[:, CHANNEL] == 0)
+
+
+def test_a_batch_goes_at_the_end_of_its_window_and_costs_the_gateways_one_frame():
+    _, plain, before = ended()
+    _, rows, after = ended(hot__policy="batch")
+    hot = rows[(rows[:, HOT] == 1) & (rows[:, ROUTED_AT] > 0)]
+    assert (hot[:, ROUTED_AT] % (200 * MS) < 20 * MS).all()
+    waited = (hot[:, ROUTED_AT] // (200 * MS)) * 200 * MS - hot[:, VISIBLE_AT]
+    assert waited.mean() / MS == pytest.approx(100, abs=10)  # T7: uniform over the window.
+    assert after["gateways"].counters[WORK] < 0.6 * before["gateways"].counters[WORK]
+    others = plain[:, HOT] == 0
+    assert np.allclose(rows[others, ROUTED_AT], plain[others, ROUTED_AT], atol=20 * MS)
+
+
+def test_of_what_is_transient_only_the_latest_of_each_user_and_window_goes():
+    fabric, rows, _ = ended(hot__policy="coalesce", traffic__typing__rate="600/s")
+    typing = rows[(rows[:, LANE] == TRANSIENT) & (rows[:, ROUTED_AT] > 0)]
+    key = list(zip(typing[:, 2].tolist(), (typing[:, ROUTED_AT] // (200 * MS)).tolist()))
+    assert fabric.routers.hot.coalesced > 500 and len(set(key)) == len(key)
+    durable = rows[(rows[:, LANE] != TRANSIENT) & (rows[:, ROUTED_AT] > 0)]
+    assert ((durable[:, ROUTED_AT] - durable[:, VISIBLE_AT]) < 50 * MS).all()
+
+
+def test_the_cap_holds_in_every_window_and_loses_nothing_durable():
+    fabric, rows, counted = ended(hot="{members: 50, window: 200ms, policy: cap, cap: 7}", run__duration="12s", traffic__chat__rate="0/s")
+    hot = rows[(rows[:, HOT] == 1) & (rows[:, ROUTED_AT] > 0)]
+    began = hot[:, ROUTED_AT] - 100_000 - 2_000 * 3
+    assert np.bincount(began // (200 * MS)).max() <= 7 + 1  # One of the window before may just end in this one.
+    assert fabric.routers.hot.capped > 100 and fabric.routers.hot.deferred > 10 and counted["gateways"].counters[LIVE] > 1000
+    durable = hot[hot[:, LANE] != TRANSIENT]
+    assert (np.diff(durable[np.argsort(durable[:, SEQUENCE]), ROUTED_AT]) > 0).all()
+
+
+def test_partitions_of_their_own_keep_hot_channels_from_the_others():
+    fabric, _, _ = ended(hot__partitions="2")
+    partition = fabric.producers.partition_of
+    assert partition[0] >= 6 and (partition[1:] < 6).all()
+
+
+def test_a_channel_spread_over_partitions_has_several_routers_and_one_order():
+    result = run(topology_of(BASE, hot__shards="4", fanout__work="exponential(8ms)"))
+    assert [law for law in result.laws if law.verdict == "invalid"] == []
+    _, rows, _ = ended(hot__shards="4", fanout__work="exponential(8ms)")
+    log = rows[(rows[:, CHANNEL] == 0) & (rows[:, SEQUENCE] > 0)]
+    assert sorted(log[:, SEQUENCE].tolist()) == list(range(1, len(log) + 1))
+    one, four = (ended(hot__shards=n, fanout__work="exponential(8ms)")[0].routers.busy for n in ("1", "4"))
+    assert four.max() < 0.8 * one.max()
+
+
+def test_a_channel_becomes_hot_by_its_fan_out_and_cools_down():
+    _, rows, _ = ended(hot="{members: 1M, fanout: 1000/s, policy: batch}", traffic__hall__bursts="{every: 4s, length: 1500ms, times: 3}")
+    hall = rows[(rows[:, CHANNEL] == 0) & (rows[:, ROUTED_AT] > 0)]
+    assert 0.05 < hall[:, HOT].mean() < 1.0 and not rows[rows[:, CHANNEL] > 0][:, HOT].any()
+
+
+def test_a_window_without_hot_channels_changes_nothing():
+    assert differences(outcome_of(topology_of(BASE, hot__members="1M")), outcome_of(topology_of(BASE, hot="{members: 1M, policy: batch}"))) == []
+
+
+@pytest.mark.parametrize("policy", ["cap", "batch", "coalesce"])
+@pytest.mark.parametrize("pattern", ["targeted", "direct"])
+def test_the_window_of_the_engine_changes_nothing(policy, pattern):
+    shards = {"hot.shards": "2", "lanes.policy": "strict"} if pattern == "targeted" and policy == "batch" else {}
+    check_invariance(topology_of(BASE, hot__policy=policy, fanout__pattern=pattern, run__duration="3s", hot__cap="5", **shards))
+
+
+def test_compiled_policies_are_the_plain_ones_and_every_law_holds():
+    topology = topology_of(BASE, hot__policy="batch", hot__shards="2", run__duration="3s")
+    assert differences(outcome_of(topology), outcome_of(topology, by_numba=True)) == []
+    for policy in ("cap", "batch", "coalesce"):
+        result = run(topology_of(BASE, hot__policy=policy, faults="[{at: 2s, down: 1s, target: {gateway: 0}}]"))
+        assert [law for law in result.laws if law.verdict == "invalid"] == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"hot.policy": "batch", "fanout.pattern": "broadcast"}, {"hot.shards": "2", "fanout.pattern": "direct"}, {"hot.partitions": "8"}]
+)
+def test_what_has_no_place_is_refused(changes):
+    with pytest.raises(TopologyError, match="hot"):
+        topology_of(BASE, **changes)
