@@ -12,6 +12,7 @@ from simfabric.kernels.presence import UPDATE
 from simfabric.kernels.state import INCARNATION, LIFE, LOW, Tally
 from simfabric.kernels.tickets import TURN
 from simfabric.recorder import Array, Watched
+from simfabric.world import SECOND
 
 HALF_OPEN = 28  # Kind of the frame with which a gateway gives up a half-open connection.
 OUTCOMES = {
@@ -95,3 +96,8 @@ def figures_of(store: Presence | None, gateways: Tally) -> dict[str, int]:
         "stale": int(counters[looking.UPDATES_STALE]),
         "wasted": int(counters[looking.UPDATES_WASTED]),
     }
+
+
+def in_seconds(figures: dict[str, int]) -> dict[str, float | None]:
+    """The same with durations in seconds."""
+    return {name.replace("_ns", "_s"): n / SECOND if name.endswith("_ns") else n for name, n in figures.items()}

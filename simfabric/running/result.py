@@ -263,7 +263,7 @@ class Result:
             "turned_away_busy": self.turned_away_busy,
             "churn": self.churn,
             "transient": self.transient,
-            "presence": self.presence and {**self.presence, **{name: seconds(quantile(self.seen, q)) for name, q in QUANTILES.items()}},
+            "presence": presence.in_seconds(self.presence) | {name: seconds(quantile(self.seen, q)) for name, q in QUANTILES.items() if self.presence},
             "closed_slow": self.closed_slow,
             "hot": self.hot,
             "backpressure": self.backpressure,

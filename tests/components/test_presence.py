@@ -239,5 +239,7 @@ def test_compiled_and_plain_give_the_same_digest():
 
 
 def test_the_summary_tells_of_presence():
-    text = run(topology_of(BASE, faults=ALL, presence__debounce="0s")).summary()
+    result = run(topology_of(BASE, faults=ALL, presence__debounce="0s"))
+    text, figures = result.summary(), result.figures()["presence"]
+    assert (figures["published"], figures["wait_at_most_s"] > 0, figures["p50_s"] > 0.003) == (120, True, True)
     assert "60 online; 60 came, 60 went: 120 updates told" in text and "deliveries to those who look" in text
