@@ -21,6 +21,15 @@ from simfabric.world import SECOND, Array, World
 WRAP = (1 << 62) - 1
 
 
+def first_of_each(keys: tuple[Array, ...]) -> Array:
+    """Where each combination of the keys, int64[n] each, appears first."""
+    order = np.lexsort(keys)  # Stable.
+    sorted_keys = np.stack(keys)[:, order]
+    begins = np.ones(len(order), bool)
+    begins[1:] = (sorted_keys[:, 1:] != sorted_keys[:, :-1]).any(axis=0)
+    return np.asarray(order[begins])
+
+
 class HotWindows:
     """Messages of hot channels that wait for their window; see the module."""
 
@@ -74,23 +83,18 @@ class HotWindows:
         leaving = frames.copy()
         leaving[:, AT] = release
         self._served_at(int((frames[:, AT] - release).sum()))  # The account of arrivals knows when they came.
-        channel = self._rows(frames)[:, CHANNEL]
-        follows = np.zeros(len(frames), bool)
+        leaving[:, 4] = 0
         if self.config.policy in ("batch", "coalesce"):
-            waited = release > frames[:, AT]
-            for row in np.unique(frames[:, ROW]):  # A batch is what one router sends together.
-                mine = np.flatnonzero(waited & (frames[:, ROW] == row))
-                _, first = np.unique(np.stack([channel[mine], release[mine]], axis=1), axis=0, return_index=True)
-                follows[np.delete(mine, first)] = True
-        leaving[:, 4] = np.where(follows, FOLLOWS, 0)
+            mine = np.flatnonzero(release > frames[:, AT])
+            keys = (frames[mine, ROW], self._rows(frames[mine])[:, CHANNEL], release[mine])
+            leaving[np.delete(mine, first_of_each(keys)), 4] = FOLLOWS  # A batch is what one router sends together.
         return leaving, len(leaving)
 
     def _latest(self, frames: Array, release: Array, waited: Array) -> Array:
         """The last frame of each channel, source, user and window, of those that waited."""
         mine = np.flatnonzero(waited)[::-1]
         rows = self._rows(frames[mine])
-        _, first = np.unique(np.stack([rows[:, CHANNEL], rows[:, SOURCE], rows[:, PUBLISHER], release[mine]], axis=1), axis=0, return_index=True)
-        return np.asarray(mine[first])
+        return np.asarray(mine[first_of_each((rows[:, CHANNEL], rows[:, SOURCE], rows[:, PUBLISHER], release[mine]))])
 
     def _capped(self, frames: Array, rows: Array, release: Array, hot: Array) -> Array:
         """Move the messages for which their window has no room to later ones, and drop the transient ones; returns which are kept."""

@@ -41,11 +41,15 @@ def lane_of(frames: Any, f: int, kind: int, log: Log) -> int:
 
 @inlined
 def chosen(frames: Any, a: int, b: int, c: int, last: int, row: int, now: int, lanes: Lanes) -> int:
-    """The lane that goes at `now`, of those whose heads a, b, c have arrived by then."""
-    return next_lane(
-        lanes.settings[0], lanes.credit, row, lanes.weights,
-        a < last and frames[a, 0] <= now, b < last and frames[b, 0] <= now, c < last and frames[c, 0] <= now,
-    )  # fmt: skip
+    """The lane that goes at `now`, of those whose heads a, b, c have arrived by then. Where only one has, no policy has a choice or a memory of it."""
+    first, second, third = a < last and frames[a, 0] <= now, b < last and frames[b, 0] <= now, c < last and frames[c, 0] <= now
+    if first and not second and not third:
+        return 0
+    if second and not first and not third:
+        return 1
+    if third and not first and not second:
+        return 2
+    return next_lane(lanes.settings[0], lanes.credit, row, lanes.weights, first, second, third)
 
 
 @inlined

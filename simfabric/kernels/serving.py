@@ -72,7 +72,7 @@ def serve_by_lane(
         while last < count and frames[last, 2] == gateway:
             last += 1
         first_core = gateway * nodes.settings[CORES]
-        a = b = c = other = first
+        a = b = c = other = warmed = first
         lane = 0
         while True:
             a, b, c = head(frames, a, last, 0, 14, done, log), head(frames, b, last, 1, 14, done, log), head(frames, c, last, 2, 14, done, log)
@@ -94,6 +94,9 @@ def serve_by_lane(
                         tally.counters[UPDATES_SHED] += 1
                     done[f] = 1
                     continue
+            if f >= warmed and nodes.settings[AHEAD] > 0:
+                warmed = min(f + nodes.settings[AHEAD], last)
+                outs.sent[4] = warm(frames, f, warmed, book, crowd)
             if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally, limits):
                 if f != other:
                     take_back(gateway, lane, frames, a, b, c, last, now, lanes)

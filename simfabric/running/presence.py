@@ -41,7 +41,7 @@ def watched(fabric: Fabric, gateways: Tally) -> Watched | None:
         joined=int(said[presence.JOINED]),
         parted=int(said[presence.PARTED]),
         online_at_start=store.online_at_start,
-        online=len(np.unique(users)),
+        online=int((np.bincount(users, minlength=1) > 0).sum()),
         devices=int(entries.devices.sum()),
         entries=int((entries.ticket >= 0).sum()),
         amiss=len(amiss),
