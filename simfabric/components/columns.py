@@ -267,14 +267,14 @@ class Columns:
         return first, retired
 
     def grow_book(self) -> None:
-        """More room for late slots, for rows, or for both: whatever is nearly full."""
+        """Twice the room for late slots, for rows, or for both: whatever is nearly full. What is not written to costs no memory."""
         used, taken = int(self.book.pool[SLOTS_USED]), int(self.book.pool[POOL_NEXT])
         slots, rows = len(self.book.slots), len(self.book.rows)
         few_slots, few_rows = used + slots // 8 >= slots, taken + rows // 8 >= rows
         if few_slots or not few_rows:
-            self._grow_slots(slots + max(64, slots // 2))
+            self._grow_slots(slots + max(64, slots))
         if few_rows or not few_slots:
-            self.book = self.book._replace(rows=_longer(self.book.rows, rows + max(4096, rows // 2)))
+            self.book = self.book._replace(rows=_longer(self.book.rows, rows + max(4096, rows)))
 
     def _grow_slots(self, wanted: int) -> None:
         book = self.book
