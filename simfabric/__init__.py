@@ -19,7 +19,7 @@ from simfabric._version import __version__
 if TYPE_CHECKING:
     from simfabric import policies
     from simfabric.errors import SimfabricError, TopologyError
-    from simfabric.facade import run
+    from simfabric.facade import capacity, cost, run
     from simfabric.planning import Plan, plan
     from simfabric.running import Result
     from simfabric.topology import Topology, explain, load, loads, schema
@@ -30,6 +30,8 @@ _HOMES = {
     "SimfabricError": "simfabric.errors",
     "Topology": "simfabric.topology",
     "TopologyError": "simfabric.errors",
+    "capacity": "simfabric.facade",
+    "cost": "simfabric.facade",
     "explain": "simfabric.topology",
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
@@ -39,7 +41,23 @@ _HOMES = {
     "schema": "simfabric.topology",
 }
 
-__all__ = ["Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "explain", "load", "loads", "plan", "policies", "run", "schema"]
+__all__ = [
+    "Plan",
+    "Result",
+    "SimfabricError",
+    "Topology",
+    "TopologyError",
+    "__version__",
+    "capacity",
+    "cost",
+    "explain",
+    "load",
+    "loads",
+    "plan",
+    "policies",
+    "run",
+    "schema",
+]
 
 
 def __getattr__(name: str) -> Any:

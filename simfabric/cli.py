@@ -93,6 +93,46 @@ def check(file: File, sets: Sets = None, allow_large: AllowLarge = False) -> Non
 
 
 @app.command()
+def capacity(
+    file: File,
+    vary: Annotated[str, typer.Option(help="What to find: gateways.count, storage.shards, clients.count, traffic.chat.rate …")],
+    slo: Annotated[str | None, typer.Option(help='What must hold: "delivery.p99 < 2s, ack.p95 < 1s"; not given: the topology\'s delivery p99.')] = None,
+    vary_range: Annotated[str | None, typer.Option(metavar="LOW:HIGH", help="Where to look.")] = None,
+    sets: Sets = None,
+    level: Annotated[float, typer.Option(help="Of the interval.", min=0.5, max=0.999)] = 0.95,
+    precision: Annotated[float, typer.Option(help="Half the interval to aim at, as a share of the answer.", min=0.005, max=0.5)] = 0.05,
+    prices: Annotated[Path | None, typer.Option(help="Price table, a YAML file; not given: an example.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Not given: one for each core.", min=1)] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the figures and the knee curve.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not tell which runs are being made.")] = False,
+) -> None:
+    """How many are needed, or how much is borne: the answer with an interval, the knee curve, what binds, and the cost."""
+    import json as writing
+
+    from simfabric.facade import capacity as found
+    from simfabric.topology import load
+
+    low, _, high = (vary_range or "").partition(":")
+    between = (low, high) if vary_range is not None else None
+    planned = found(
+        load(file, sets or []),
+        vary=vary,
+        slo=slo,
+        between=between,
+        level=level,
+        precision=precision,
+        prices=prices,
+        processes=processes,
+        tell=None if quiet else lambda line: typer.echo(line, err=True),
+    )
+    if json is not None:
+        json.write_text(writing.dumps(planned.figures(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    sys.stdout.write(planned.text() + "\n")
+    if planned.edge == "missed":
+        raise typer.Exit(SLO_MISSED)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of topology files, for editors."""
     import json

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 
 from simfabric.errors import SimfabricError
 from simfabric.planning import Plan, free_memory, plan, problems
+from simfabric.planning import capacity as searching
+from simfabric.planning import prices as pricing
 from simfabric.running import Progress, Result
 from simfabric.running import run as run_once
 from simfabric.topology import Topology
@@ -30,6 +34,34 @@ def run(topology: Topology, *, progress: bool | None = None, allow_large: bool =
     shown = (sys.stderr.isatty() or _in_notebook()) if progress is None else progress
     with bar(topology) if shown else contextlib.nullcontext() as told:
         return run_once(topology, on_progress=told, trail=trail)
+
+
+def capacity(
+    topology: Topology,
+    *,
+    vary: str,
+    slo: str | None = None,
+    between: tuple[str, str] | None = None,
+    level: float = 0.95,
+    precision: float = 0.05,
+    prices: pricing.Prices | str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> searching.CapacityPlan:
+    """The least count of servers that keeps a promise, or the highest load at which it is kept, with an interval; see `simfabric.planning.capacity`.
+
+    `prices`: a table or its file; not given: the example that comes with the package.
+    """
+    table = prices if isinstance(prices, pricing.Prices) else pricing.load_prices(prices)
+    return searching.capacity(
+        topology, vary=vary, slo=slo, between=between, level=level, precision=precision, prices=table, executor=executor, processes=processes, tell=tell
+    )
+
+
+def cost(topology: Topology, result: Result | None = None, *, prices: pricing.Prices | str | os.PathLike[str] | None = None) -> pricing.Cost:
+    """What a topology costs a month by a table of prices or its file (not given: the example), for what a result delivered or what is expected."""
+    return pricing.cost(topology, result, prices=prices if isinstance(prices, pricing.Prices) else pricing.load_prices(prices))
 
 
 def refuse_what_does_not_fit(planned: Plan, allow_large: bool) -> None:
