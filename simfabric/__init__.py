@@ -19,8 +19,9 @@ from simfabric._version import __version__
 if TYPE_CHECKING:
     from simfabric import policies
     from simfabric.errors import SimfabricError, TopologyError
-    from simfabric.facade import capacity, cost, run
+    from simfabric.facade import capacity, cost, estimate, run
     from simfabric.planning import Plan, plan
+    from simfabric.planning.calibrating import calibrate
     from simfabric.running import Result
     from simfabric.topology import Topology, explain, load, loads, schema
 
@@ -32,6 +33,8 @@ _HOMES = {
     "TopologyError": "simfabric.errors",
     "capacity": "simfabric.facade",
     "cost": "simfabric.facade",
+    "calibrate": "simfabric.planning.calibrating",
+    "estimate": "simfabric.facade",
     "explain": "simfabric.topology",
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
@@ -48,8 +51,10 @@ __all__ = [
     "Topology",
     "TopologyError",
     "__version__",
+    "calibrate",
     "capacity",
     "cost",
+    "estimate",
     "explain",
     "load",
     "loads",

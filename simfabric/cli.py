@@ -34,6 +34,7 @@ def run(
     window: Annotated[str | None, typer.Option(help="exact, or a duration such as 5ms.")] = None,
     workers: Annotated[int | None, typer.Option(help="Threads; the result does not depend on it.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the result: manifest and tables.")] = None,
+    openmetrics: Annotated[Path | None, typer.Option(help="File for the figures as OpenMetrics text.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the summary.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
     check_slo: Annotated[bool, typer.Option("--check-slo", help="Exit with 4 if an SLO is missed.")] = False,
@@ -51,6 +52,8 @@ def run(
     result = run_topology(topology, progress=False if quiet or json else None, allow_large=allow_large)
     if out is not None:
         result.save(out)
+    if openmetrics is not None:
+        openmetrics.write_text(result.open_metrics(), encoding="utf-8")
     if json:
         sys.stdout.write(as_json(result) + "\n")
     elif not quiet:
@@ -90,6 +93,47 @@ def check(file: File, sets: Sets = None, allow_large: AllowLarge = False) -> Non
     planned = plan(load(file, sets or []))
     sys.stdout.write(text(planned) + "\n")
     refuse_what_does_not_fit(planned, allow_large)
+
+
+@app.command()
+def estimate(
+    file: File,
+    sets: Sets = None,
+    run: Annotated[bool, typer.Option("--run", help="Run it too, and show both.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Estimate utilisation and waits by operational laws and queueing formulas, in milliseconds; with --run beside a simulation."""
+    import json as writing
+
+    from simfabric.facade import estimate as estimated
+    from simfabric.facade import run as run_topology
+    from simfabric.topology import load
+
+    topology = load(file, sets or [])
+    found = estimated(topology, run_topology(topology) if run else None)
+    sys.stdout.write((writing.dumps(found.figures(), indent=2, allow_nan=False) if json else found.text()) + "\n")
+
+
+@app.command()
+def calibrate(
+    file: File,
+    k6: Annotated[list[Path] | None, typer.Option(help="Summary of k6, JSON. Repeatable, as the others.")] = None,
+    locust: Annotated[list[Path] | None, typer.Option(help="Statistics of Locust, the CSV that ends in _stats.csv.")] = None,
+    kafka: Annotated[list[Path] | None, typer.Option(help="What kafka-producer-perf-test or kafka-consumer-perf-test printed.")] = None,
+    prometheus: Annotated[list[Path] | None, typer.Option(help="Answer to a range query of Prometheus, JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the topology; not given: it is printed.")] = None,
+) -> None:
+    """Make a topology that extends another by what measurements of a real fabric say, each key with where it came from."""
+    from simfabric.planning.calibrating import calibrate as calibrated
+
+    given = (("k6", k6), ("locust", locust), ("kafka", kafka), ("prometheus", prometheus))
+    text = calibrated(file, [(tool, path) for tool, paths in given for path in paths or []], out)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    if out.exists():
+        raise typer.BadParameter(f"{out} exists; name another file", param_hint="--out")
+    out.write_text(text, encoding="utf-8")
 
 
 @app.command()

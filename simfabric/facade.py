@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 
 from simfabric.errors import SimfabricError
-from simfabric.planning import Plan, free_memory, plan, problems
+from simfabric.planning import Plan, beside, free_memory, plan, problems
 from simfabric.planning import capacity as searching
 from simfabric.planning import prices as pricing
 from simfabric.running import Progress, Result
@@ -57,6 +57,11 @@ def capacity(
     return searching.capacity(
         topology, vary=vary, slo=slo, between=between, level=level, precision=precision, prices=table, executor=executor, processes=processes, tell=tell
     )
+
+
+def estimate(topology: Topology, result: Result | None = None) -> beside.Estimate:
+    """What operational laws and queueing formulas say of a topology, in milliseconds; beside a result of it, if given, with why they differ."""
+    return beside.estimate(topology, result)
 
 
 def cost(topology: Topology, result: Result | None = None, *, prices: pricing.Prices | str | os.PathLike[str] | None = None) -> pricing.Cost:

@@ -56,7 +56,7 @@ class Clause:
     @property
     def timed(self) -> bool:
         """Whether it is a duration, from a histogram."""
-        return self.subject in OF_TIME
+        return self.subject in OF_TIME and self.of in STATISTICS
 
     def shown(self, value: float | None) -> str:
         """A value of the metric, for people."""

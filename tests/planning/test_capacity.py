@@ -29,7 +29,7 @@ run: {checkpoints: 1, compiled: never}
 def short():
     """Runs of a few hundred messages do for these questions."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching, "MESSAGES", 150)
+        patch.setattr(searching, "MESSAGES", 100)
         patch.setattr(searching, "BOUNDS", 2)
         yield
 
@@ -64,7 +64,21 @@ def test_the_plan_tells_answer_curve_what_binds_and_cost(planned):
 def test_the_command_finds_the_least_shards_and_writes_the_curve(monkeypatch, capsys, tmp_path):
     file, out = tmp_path / "slow.yaml", tmp_path / "curve.json"
     file.write_text(SLOW_STORE)
-    words = ["--vary", "storage.shards", "--slo", "storage.mean < 120ms", "--set", "traffic.chat.rate=2/s", "--precision", "0.5", "--processes", "1", "--quiet", "--json", str(out)]
+    words = [
+        "--vary",
+        "storage.shards",
+        "--slo",
+        "storage.mean < 120ms",
+        "--set",
+        "traffic.chat.rate=2/s",
+        "--precision",
+        "0.5",
+        "--processes",
+        "1",
+        "--quiet",
+        "--json",
+        str(out),
+    ]
     monkeypatch.setattr("sys.argv", ["simfabric", "capacity", str(file), *words, "--vary-range", "2:6"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

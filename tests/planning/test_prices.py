@@ -36,7 +36,7 @@ def test_a_wrong_table_is_told_with_every_place(tmp_path):
     file.write_text("currency: EUR\nsource: x\ndate: y\ngatway: 1\nbroker: -3\n")
     with pytest.raises(sf.TopologyError) as told:
         load_prices(file)
-    assert "prices.yaml:4:1: gatway" in str(told.value) and "did you mean 'gateway'" in str(told.value) and "prices.yaml:5:" in str(told.value)
+    assert "prices.yaml:4:9: gatway" in str(told.value) and "did you mean 'gateway'" in str(told.value) and "prices.yaml:5:" in str(told.value)
     file.write_text("&a [*a]")
     with pytest.raises(sf.TopologyError):
         load_prices(file)
