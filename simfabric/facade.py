@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 
-from simfabric.errors import SimfabricError
-from simfabric.planning import Plan, free_memory, plan, problems
+from simfabric.planning import plan
+from simfabric.planning.fitting import TooLargeError, refuse_what_does_not_fit
+from simfabric.planning.telling import somebody_looks
 from simfabric.running import Progress, Result
 from simfabric.running import run as run_once
 from simfabric.topology import Topology
 from simfabric.units import format_count
 
-
-class TooLargeError(SimfabricError):
-    """A run that cannot fit the machine; the text is the arithmetic."""
+__all__ = ["TooLargeError", "bar", "refuse_what_does_not_fit", "run"]
 
 
 def run(topology: Topology, *, progress: bool | None = None, allow_large: bool = False, trail: bool = False) -> Result:
@@ -27,16 +24,9 @@ def run(topology: Topology, *, progress: bool | None = None, allow_large: bool =
     result. Raises TooLargeError before anything is allocated.
     """
     refuse_what_does_not_fit(plan(topology), allow_large)
-    shown = (sys.stderr.isatty() or _in_notebook()) if progress is None else progress
+    shown = somebody_looks() if progress is None else progress
     with bar(topology) if shown else contextlib.nullcontext() as told:
         return run_once(topology, on_progress=told, trail=trail)
-
-
-def refuse_what_does_not_fit(planned: Plan, allow_large: bool) -> None:
-    """Raise TooLargeError, with the arithmetic, if the run will not fit this machine's memory."""
-    found = problems(planned, free_memory())
-    if found and not allow_large:
-        raise TooLargeError("\n".join(found))
 
 
 @contextlib.contextmanager
@@ -58,9 +48,3 @@ def bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
             drawn.update(task, completed=now.simulated_s, facts=facts)
 
         yield told
-
-
-def _in_notebook() -> bool:
-    """Whether this is a notebook that can show a bar: rich needs ipywidgets for it, and warns in every run without them."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell" and importlib.util.find_spec("ipywidgets") is not None

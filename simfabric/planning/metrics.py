@@ -22,6 +22,7 @@ from simfabric.units import format_count, format_rate
 
 Better = Literal["lower", "higher"]
 Unit = Literal["s", "share", "1/s", "messages", "deliveries", "dials", "times", "ratio", "connections"]
+GRAIN = 1.0 / 128.0  # Of a bin of the recorder's histograms.
 QUANTILES: Mapping[str, float] = MappingProxyType({"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999})
 
 
@@ -34,6 +35,7 @@ class Metric:
     unit: Unit
     better: Better
     of: Callable[[Result], float | None]
+    grain: float = 0.0  # Relative width of what it can tell apart: quantiles are bins of a histogram.
 
 
 class UnknownMetricError(SimfabricError):
@@ -194,14 +196,14 @@ DROPS: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 
 REGISTERED = (
-    *(Metric(f"delivery.{label}", f"quantile {q:g} of the delay from publication to arrival, live, after the warm-up", "s", "lower", partial(_delay, q))
+    *(Metric(f"delivery.{label}", f"quantile {q:g} of the delay from publication to arrival, live, after the warm-up", "s", "lower", partial(_delay, q), GRAIN)
       for label, q in QUANTILES.items()),
     Metric("delivery.mean", "mean delay from publication to arrival, live, after the warm-up", "s", "lower", _mean_delay),
-    *(Metric(f"{stage}.{label}", f"quantile {q:g} of the time {says}", "s", "lower", partial(_stage, stage, q))
+    *(Metric(f"{stage}.{label}", f"quantile {q:g} of the time {says}", "s", "lower", partial(_stage, stage, q), GRAIN)
       for stage, says in STAGES.items() for label, q in QUANTILES.items()),
     Metric("recovery.p99", "quantile 0.99 of the time until clients that broke are complete again; endless if too many are not", "s", "lower",
-           partial(_objective, "recovery p99")),
-    *(Metric(f"recovery.{label}", f"quantile {q:g} of the same, of those who are complete", "s", "lower", partial(_stage, "recovery", q))
+           partial(_objective, "recovery p99"), GRAIN),
+    *(Metric(f"recovery.{label}", f"quantile {q:g} of the same, of those who are complete", "s", "lower", partial(_stage, "recovery", q), GRAIN)
       for label, q in QUANTILES.items() if label != "p99"),
     Metric("connect.success", "share of the answered dials that were accepted", "share", "higher", partial(_objective, "connect success")),
     Metric("replay.success", "share of the messages that clients lacked which came by replay", "share", "higher", partial(_objective, "replay success")),
