@@ -27,8 +27,8 @@ class Design:
 
     @property
     def label(self) -> str:
-        """The changed values, without their keys: 'targeted, 8'."""
-        return ", ".join(shown(str(value), 40) for value in self.changes.values()) or "as it is"
+        """The changed values, without their keys: 'targeted / 8'."""
+        return " / ".join(shown(str(value), 40) for value in self.changes.values()) or "as it is"
 
     @property
     def says(self) -> str:

@@ -94,25 +94,38 @@ def run_grid(
     tell: Callable[[int, int], None] | None,
 ) -> Grid:
     """Run every design in every replication. Ctrl-C keeps the replications that all designs have; without any it goes on as KeyboardInterrupt."""
+    return run_rows([designs] * len(replications), replications, metrics, executor=executor, processes=processes, tell=tell)
+
+
+def run_rows(
+    rows: Sequence[Sequence[Design]],
+    replications: Sequence[int],
+    metrics: tuple[str, ...],
+    *,
+    executor: Executor | None,
+    processes: int | None,
+    tell: Callable[[int, int], None] | None,
+) -> Grid:
+    """The same where each replication has designs of its own, as many as the others."""
     if executor is None:
-        processes = processes_that_fit((one.topology for one in designs), processes)
-    topologies = [one.replication(number) for number in replications for one in designs]
-    wide, partial_ = len(designs), False
+        processes = processes_that_fit({id(one.topology): one.topology for row in rows for one in row}.values(), processes)
+    topologies = [one.replication(number) for row, number in zip(rows, replications, strict=True) for one in row]
+    wide, interrupted = len(rows[0]), False
     try:
         done = run_many(topologies, partial(figures, names=metrics), executor=executor, processes=processes, tell=tell)
     except Interrupted as stop:
-        whole = [row for row in range(len(replications)) if all(row * wide + i in stop.done for i in range(wide))]
+        whole = [i for i in range(len(rows)) if all(i * wide + j in stop.done for j in range(wide))]
         if not whole:
             raise
-        done, partial_ = [stop.done[row * wide + i] for row in whole for i in range(wide)], True
-        replications = [replications[row] for row in whole]
-    return _grid(designs, tuple(replications), metrics, done, partial_)
+        done, interrupted = [stop.done[i * wide + j] for i in whole for j in range(wide)], True
+        rows, replications = [rows[i] for i in whole], [replications[i] for i in whole]
+    return _grid(rows, tuple(replications), metrics, done, interrupted)
 
 
-def _grid(designs: Sequence[Design], replications: tuple[int, ...], metrics: tuple[str, ...], done: list[Figures], interrupted: bool) -> Grid:
-    wide = len(designs)
+def _grid(rows: Sequence[Sequence[Design]], replications: tuple[int, ...], metrics: tuple[str, ...], done: list[Figures], interrupted: bool) -> Grid:
+    wide = len(rows[0])
     values = np.array([[np.nan if value is None else value for value in one.values] for one in done], np.float64)
-    broken = tuple(f"{law} ({designs[i % wide].says}, replication {replications[i // wide]})" for i, one in enumerate(done) for law in one.broken)
+    broken = tuple(f"{law} ({rows[i // wide][i % wide].says}, replication {replications[i // wide]})" for i, one in enumerate(done) for law in one.broken)
     return Grid(
         metrics,
         replications,
