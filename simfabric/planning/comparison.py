@@ -202,5 +202,6 @@ class Comparison:
         wide = max(map(len, self.metrics))
         notes = [f"{name:<{wide}}  {METRICS[name].better} is better; {plain(self.verdict(name).says)}" for name in self.metrics]
         together = f"the {self.pairs} differences between designs of a metric hold together" if self.pairs > 1 else "the difference of a metric holds"
-        notes += ["", f"same luck in every design (common random numbers); {together} with {self.level:.0%} (Bonferroni), each metric by itself"]
+        how = " (Bonferroni)" if self.pairs > 1 else ""
+        notes += ["", f"same luck in every design (common random numbers); {together} with {self.level:.0%}{how}, each metric by itself"]
         return [*notes, *ending_notes(self.grid)]
