@@ -95,6 +95,7 @@ def check(file: File, sets: Sets = None, allow_large: AllowLarge = False) -> Non
 Metrics = Annotated[list[str] | None, typer.Option("--metric", help="Such as delivery.p99; repeatable. Not given: the usual ones.")]
 Replications = Annotated[int, typer.Option(help="Independent runs of each design.")]
 Processes = Annotated[int | None, typer.Option(help="How many runs at once; not given: as many as cores whose runs fit the memory.")]
+Scheduler = Annotated[str | None, typer.Option(help="A Dask scheduler to run on instead of here: tcp://127.0.0.1:8786.")]
 Level = Annotated[float, typer.Option(help="How sure intervals are.")]
 
 
@@ -118,6 +119,7 @@ def replicate(
     find_warmup: Annotated[bool, typer.Option("--find-warmup", help="By MSER-5, instead of run.warmup.")] = False,
     level: Level = 0.95,
     processes: Processes = None,
+    scheduler: Scheduler = None,
     json: JsonFile = None,
 ) -> None:
     """Run a topology under independent luck and print its metrics with intervals."""
@@ -141,17 +143,20 @@ def compare(
     replications: Replications = 10,
     level: Level = 0.95,
     processes: Processes = None,
+    scheduler: Scheduler = None,
     json: JsonFile = None,
 ) -> None:
     """Compare designs under the same luck: differences with intervals, and the winner of each metric if the data tell."""
+    from simfabric.planning.cluster import scheduler_or_here
     from simfabric.planning.comparing import compare as compare_designs
     from simfabric.planning.designs import read_vary
     from simfabric.planning.metrics import USUAL
     from simfabric.planning.saying import say
     from simfabric.topology import load
 
-    varied = read_vary(vary)
-    found = compare_designs(load(file, sets or []), varied, replications, metrics=metrics or USUAL, level=level, processes=processes)
+    topology, varied, names = load(file, sets or []), read_vary(vary), metrics or USUAL
+    with scheduler_or_here(scheduler) as executor:
+        found = compare_designs(topology, varied, replications, metrics=names, level=level, processes=processes, executor=executor)
     sys.stdout.write(say(found, json) + "\n")
     _end(found.lawful, found.partial)
 
@@ -166,15 +171,19 @@ def sensitivity(
     replications: Replications = 10,
     level: Level = 0.95,
     processes: Processes = None,
+    scheduler: Scheduler = None,
     json: JsonFile = None,
 ) -> None:
     """Find which keys move a metric, and how sure that is."""
+    from simfabric.planning.cluster import scheduler_or_here
     from simfabric.planning.ranges import read_keys
     from simfabric.planning.saying import say
     from simfabric.planning.sensitivity import sensitivity as sensitivity_of
     from simfabric.topology import load
 
-    found = sensitivity_of(load(file, sets or []), read_keys(key), metric, method, replications, level=level, processes=processes)
+    topology, keys = load(file, sets or []), read_keys(key)
+    with scheduler_or_here(scheduler) as executor:
+        found = sensitivity_of(topology, keys, metric, method, replications, level=level, processes=processes, executor=executor)
     sys.stdout.write(say(found, json) + "\n")
     _end(not found.grid.broken, found.grid.partial)
 
