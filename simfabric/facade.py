@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import html
+import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from simfabric.errors import SimfabricError
 from simfabric.planning import Plan, free_memory, plan, problems
+from simfabric.plot.seen import Seen, seen
 from simfabric.running import Progress, Result
 from simfabric.running import run as run_once
-from simfabric.topology import Topology
+from simfabric.topology import Topology, load
 from simfabric.units import format_count
 
 
@@ -28,7 +32,7 @@ def run(topology: Topology, *, progress: bool | None = None, allow_large: bool =
     """
     refuse_what_does_not_fit(plan(topology), allow_large)
     shown = (sys.stderr.isatty() or _in_notebook()) if progress is None else progress
-    with bar(topology) if shown else contextlib.nullcontext() as told:
+    with (notebook_bar if _in_notebook() else bar)(topology) if shown else contextlib.nullcontext() as told:
         return run_once(topology, on_progress=told, trail=trail)
 
 
@@ -37,6 +41,18 @@ def refuse_what_does_not_fit(planned: Plan, allow_large: bool) -> None:
     found = problems(planned, free_memory())
     if found and not allow_large:
         raise TooLargeError("\n".join(found))
+
+
+def opened(place: Path, sets: Sequence[str] = (), *, progress: bool | None = None) -> Seen:
+    """What pictures and reports see: of the result in a folder, or of a run of the topology in a file, changed by `sets` ("key=value").
+
+    Raises ResultError where the folder holds no result, TopologyError where the file holds no topology.
+    """
+    if not place.is_dir():
+        return seen(run(load(place, sets), progress=progress))
+    if sets:
+        raise SimfabricError(f"--set {sets[0]}: {place} is a result; law: only a run can be changed; cure: name the topology file")
+    return seen(place)
 
 
 @contextlib.contextmanager
@@ -52,15 +68,36 @@ def bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
         before = [0.0, 0]
 
         def told(now: Progress) -> None:
-            rate = (now.delivered - before[1]) / max(now.wall_s - before[0], 1e-9)
-            before[:] = [now.wall_s, now.delivered]
-            facts = f"{now.simulated_s:.1f} of {now.duration_s:g} s, {now.speed:.3g}x real time, {format_count(round(rate))} deliveries/s"
-            drawn.update(task, completed=now.simulated_s, facts=facts)
+            drawn.update(task, completed=now.simulated_s, facts=_facts(now, before))
 
         yield told
 
 
+@contextlib.contextmanager
+def notebook_bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
+    """The same as an HTML element below a notebook's cell, without widgets; it goes when the run ends."""
+    notebook: Any = importlib.import_module("IPython.display")  # It has no types.
+    shown = notebook.display(notebook.HTML("simulating: setting up"), display_id=True)
+    before, total = [0.0, 0], topology.run.duration / 1e9
+
+    def told(now: Progress) -> None:
+        done = f'<progress max="{total:g}" value="{now.simulated_s:g}"></progress>'
+        shown.update(notebook.HTML(f"{done} {html.escape(_facts(now, before))}"))
+
+    try:
+        yield told
+    finally:
+        shown.update(notebook.HTML(""))
+
+
+def _facts(now: Progress, before: list[float]) -> str:
+    """How far and how fast; `before`: wall time [s] and deliveries when this was last told, which is brought up to date."""
+    rate = (now.delivered - before[1]) / max(now.wall_s - before[0], 1e-9)
+    before[:] = [now.wall_s, now.delivered]
+    return f"{now.simulated_s:.1f} of {now.duration_s:g} s, {now.speed:.3g}x real time, {format_count(round(rate))} deliveries/s"
+
+
 def _in_notebook() -> bool:
-    """Whether this is a notebook that can show a bar: rich needs ipywidgets for it, and warns in every run without them."""
+    """Whether this is a notebook."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell" and importlib.util.find_spec("ipywidgets") is not None
+    return type(shell).__name__ == "ZMQInteractiveShell"
