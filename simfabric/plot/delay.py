@@ -15,7 +15,7 @@ from simfabric.plot.style import PictureError
 BARS = 8  # In an octave; a histogram has 128 bins there.
 SHORTEST = 1000.0  # What is shorter [ns] lies at the edge.
 FEWEST = 20  # Samples of a stage below which its distribution is not drawn.
-STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 2)), (0, (2, 1)))  # Lines are told apart without colour too.
+STYLES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (7, 2)), (0, (2, 1)), (0, (3, 3)))  # Lines are told apart without colour too.
 NAMES = {
     "gateway_in": "read at the gateway", "storage": "storage", "bus": "bus", "fanout": "fan-out", "gateway_wait": "wait at the subscriber's gateway",
     "recovery": "recovery after a break", "transient": "transient messages", "hot": "hot channels",
@@ -68,7 +68,7 @@ def _bars(drawn: Picture, axes: Any, histogram: Array) -> None:
     used = np.flatnonzero(bars)
     first, last = max(int(used[0]), BARS), max(int(used[-1]), BARS) + 1
     ends = edges[::step][first : last + 1]
-    axes.stairs(bars[first:last] / histogram.sum(), ends, fill=True, color=drawn.theme.one, gid="bars")
+    axes.stairs(bars[first:last] / histogram.sum(), ends, fill=True, color=drawn.theme.one, label="_bars")
     duration_axis(axes.xaxis, "delay, publication to arrival")
     share_axis(axes.yaxis, "share of deliveries")
     axes.set_xlim(max(ends[0] * 0.8, 1.0), ends[-1] * 1.6)

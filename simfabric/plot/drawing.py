@@ -131,7 +131,7 @@ def _box(drawn: Picture, axes: Any, data: Any, colours: Any) -> Any:
     axes.add_patch(box)
     text = data["label"] if busiest is None else f"{data['label']}\n{_used(data['mean'], busiest)}"
     axes.text(
-        x, y, text, ha="center", va="center", fontsize=8, linespacing=1.3, zorder=4, color=drawn.theme.text if busiest is None else ink_on(fill), gid="box"
+        x, y, text, ha="center", va="center", fontsize=8, linespacing=1.3, zorder=4, color=drawn.theme.text if busiest is None else ink_on(fill), label="_box"
     )
     return box
 
@@ -150,12 +150,12 @@ def _arrow(drawn: Picture, axes: Any, one: Any, other: Any, begin: Any, end: Any
         top = y + STEP_Y * 0.8
         axes.plot([x, x, to_x + WIDE * 0.3], [y + HIGH / 2, top, top], color=drawn.theme.muted, linewidth=1.2)
         axes.annotate("", (to_x + WIDE * 0.3, to_y + HIGH / 2), (to_x + WIDE * 0.3, top), arrowprops=style)
-        axes.text((x + to_x) / 2, top + 0.04, data["label"], ha="center", va="bottom", fontsize=8, color=drawn.theme.muted, gid="flow")
+        axes.text((x + to_x) / 2, top + 0.04, data["label"], ha="center", va="bottom", fontsize=8, color=drawn.theme.muted, label="_flow")
         return
     axes.annotate("", (to_x, to_y), (x, y), arrowprops={**style, "patchA": begin, "patchB": end}, zorder=2)
     if data["label"]:
         steep = abs(y - to_y) > 0
         axes.text(
             (x + to_x) / 2, (y + to_y) / 2 + (0.0 if steep else 0.04), data["label"], ha="center", va="center" if steep else "bottom", fontsize=8,
-            color=drawn.theme.muted, bbox={"facecolor": drawn.theme.ground, "edgecolor": "none", "pad": 1.0}, zorder=2.5, gid="flow",
+            color=drawn.theme.muted, bbox={"facecolor": drawn.theme.ground, "edgecolor": "none", "pad": 1.0}, zorder=2.5, label="_flow",
         )  # fmt: skip

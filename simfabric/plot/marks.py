@@ -50,7 +50,7 @@ def draw_marks(drawn: Picture, panels: Sequence[Any], seen: Seen) -> None:
     found = marks_of(seen)
     for panel in panels:
         for mark in found:
-            panel.axvline(mark.at_s, color=drawn.theme.fault, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1.5, gid="mark")
+            panel.axvline(mark.at_s, color=drawn.theme.fault, linewidth=1.0, linestyle=(0, (4, 2)), zorder=1.5, label="_mark")
     if not found:
         return
     first = panels[0]
@@ -68,5 +68,5 @@ def draw_marks(drawn: Picture, panels: Sequence[Any], seen: Seen) -> None:
         taken[row] = stop
         first.annotate(
             mark.text, (mark.at_s, 1.0), xycoords=("data", "axes fraction"), xytext=(-3 if left else 3, 3 + 11 * row), textcoords="offset points",
-            ha="right" if left else "left", va="bottom", fontsize=8, color=drawn.theme.fault, annotation_clip=False, gid="mark",
+            ha="right" if left else "left", va="bottom", fontsize=8, color=drawn.theme.fault, annotation_clip=False, label="_mark",
         )  # fmt: skip

@@ -270,7 +270,7 @@ def test_a_stage_that_a_message_did_not_reach_is_empty():
 
 
 def test_a_table_that_does_not_exist_is_named_with_those_that_do(result):
-    with pytest.raises(KeyError, match="timeline, placement, messages, delays, stages, events"):
+    with pytest.raises(KeyError, match="timeline, placement, gateways, messages, delays, stages, events"):
         result.table("nonsense")
 
 
