@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import html
-import importlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from simfabric.errors import SimfabricError
-from simfabric.planning import Plan, free_memory, plan, problems
+from simfabric.planning import plan
+from simfabric.planning.fitting import TooLargeError, refuse_what_does_not_fit
+from simfabric.planning.telling import cell_bar, in_notebook, somebody_looks
 from simfabric.plot.seen import Seen, seen
 from simfabric.running import Progress, Result
 from simfabric.running import run as run_once
 from simfabric.topology import Topology, load
 from simfabric.units import format_count
 
-
-class TooLargeError(SimfabricError):
-    """A run that cannot fit the machine; the text is the arithmetic."""
+__all__ = ["TooLargeError", "bar", "notebook_bar", "opened", "refuse_what_does_not_fit", "run"]
 
 
 def run(topology: Topology, *, progress: bool | None = None, allow_large: bool = False, trail: bool = False) -> Result:
@@ -31,16 +27,9 @@ def run(topology: Topology, *, progress: bool | None = None, allow_large: bool =
     result. Raises TooLargeError before anything is allocated.
     """
     refuse_what_does_not_fit(plan(topology), allow_large)
-    shown = (sys.stderr.isatty() or _in_notebook()) if progress is None else progress
-    with (notebook_bar if _in_notebook() else bar)(topology) if shown else contextlib.nullcontext() as told:
+    shown = somebody_looks() if progress is None else progress
+    with (notebook_bar if in_notebook() else bar)(topology) if shown else contextlib.nullcontext() as told:
         return run_once(topology, on_progress=told, trail=trail)
-
-
-def refuse_what_does_not_fit(planned: Plan, allow_large: bool) -> None:
-    """Raise TooLargeError, with the arithmetic, if the run will not fit this machine's memory."""
-    found = problems(planned, free_memory())
-    if found and not allow_large:
-        raise TooLargeError("\n".join(found))
 
 
 def opened(place: Path, sets: Sequence[str] = (), *, progress: bool | None = None) -> Seen:
@@ -75,19 +64,10 @@ def bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
 
 @contextlib.contextmanager
 def notebook_bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
-    """The same as an HTML element below a notebook's cell, without widgets; it goes when the run ends."""
-    notebook: Any = importlib.import_module("IPython.display")  # It has no types.
-    shown = notebook.display(notebook.HTML("simulating: setting up"), display_id=True)
-    before, total = [0.0, 0], topology.run.duration / 1e9
-
-    def told(now: Progress) -> None:
-        done = f'<progress max="{total:g}" value="{now.simulated_s:g}"></progress>'
-        shown.update(notebook.HTML(f"{done} {html.escape(_facts(now, before))}"))
-
-    try:
-        yield told
-    finally:
-        shown.update(notebook.HTML(""))
+    """The same below a notebook's cell."""
+    before = [0.0, 0]
+    with cell_bar("simulating") as told:
+        yield lambda now: told(now.simulated_s, topology.run.duration / 1e9, _facts(now, before))
 
 
 def _facts(now: Progress, before: list[float]) -> str:
@@ -95,9 +75,3 @@ def _facts(now: Progress, before: list[float]) -> str:
     rate = (now.delivered - before[1]) / max(now.wall_s - before[0], 1e-9)
     before[:] = [now.wall_s, now.delivered]
     return f"{now.simulated_s:.1f} of {now.duration_s:g} s, {now.speed:.3g}x real time, {format_count(round(rate))} deliveries/s"
-
-
-def _in_notebook() -> bool:
-    """Whether this is a notebook."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return type(shell).__name__ == "ZMQInteractiveShell"

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from simfabric import cli, facade
+from simfabric.planning import fitting
 
 SMALL = "version: 1\nname: small\nrun: {duration: 3s, warmup: 1s}\nclients: {count: 20}\n"
 JSON_KEYS = {
@@ -142,7 +143,7 @@ def test_ctrl_c_keeps_what_was_simulated_marks_it_partial_and_ends_with_130(monk
 
 
 def test_a_run_that_cannot_fit_is_refused_with_the_arithmetic(monkeypatch, capsys, small):
-    monkeypatch.setattr(facade, "free_memory", lambda: 1_000_000)
+    monkeypatch.setattr(fitting, "free_memory", lambda: 1_000_000)
     assert call(monkeypatch, "run", small) == cli.WRONG
     assert "--allow-large" in capsys.readouterr().err
     assert call(monkeypatch, "run", small, "--allow-large", "--quiet") == cli.RAN

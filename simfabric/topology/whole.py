@@ -125,6 +125,15 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(fault.target.gateway),
                 reads=("faults", "gateways.count"),
             )
+        router, routers = fault.target.router, topology.fanout.routers
+        if router is not None and (topology.fanout.pattern != "targeted" or (isinstance(router, int) and router >= routers)):
+            yield Refusal(
+                f"must be the number of a router, from 0 to {routers - 1}, and only fanout.pattern targeted has any",
+                "give a smaller number, write one, or strike a gateway",
+                ("faults", i, "target", "router"),
+                str(router),
+                reads=("faults", "fanout.routers", "fanout.pattern"),
+            )
 
 
 def some_gateway_is_there(topology: Topology) -> Iterator[Refusal]:

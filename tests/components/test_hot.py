@@ -114,7 +114,7 @@ def test_a_channel_spread_over_partitions_has_several_routers_and_one_order():
     _, rows, _ = ended(hot__shards="4", fanout__work="exponential(8ms)")
     log = rows[(rows[:, CHANNEL] == 0) & (rows[:, SEQUENCE] > 0)]
     assert sorted(log[:, SEQUENCE].tolist()) == list(range(1, len(log) + 1))
-    one, four = (ended(hot__shards=n, fanout__work="exponential(8ms)")[0].routers.busy for n in ("1", "4"))
+    one, four = (ended(hot__shards=n, fanout__work="exponential(8ms)")[0].routers.state.busy for n in ("1", "4"))
     assert four.max() < 0.8 * one.max()
 
 
