@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(help="Topology, a YAML file.", show_default=False)]
+FileOrFolder = Annotated[Path, typer.Argument(help="A topology file, or a folder that run --out wrote.", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: --set gateways.count=8. Repeatable.")]
 AllowLarge = Annotated[bool, typer.Option("--allow-large", help="Run even if the plan says that the memory will not do.")]
 
@@ -194,6 +195,38 @@ def metrics() -> None:
     from simfabric.planning.saying import listed
 
     sys.stdout.write(listed() + "\n")
+
+
+@app.command()
+def plot(
+    file: FileOrFolder,
+    picture: Annotated[str, typer.Option(help="topology, timeline, delay, gateways, fan_out, storm or waterfall.")] = "timeline",
+    out: Annotated[Path, typer.Option(help="A .png, .svg or .pdf file.")] = Path("picture.png"),
+    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    sets: Sets = None,
+) -> None:
+    """Draw one picture of a result, or of a run of a topology."""
+    from simfabric.facade import opened
+    from simfabric.plot import draw, prepared
+
+    prepared(picture, theme, out)
+    drawn = draw(picture, opened(file, sets or ()), theme)
+    drawn.save(out)
+    sys.stdout.write(f"{out}: {drawn.told}\n")
+
+
+@app.command()
+def report(file: FileOrFolder, out: Annotated[Path, typer.Option(help="An .html file.")] = Path("report.html"), sets: Sets = None) -> None:
+    """Write one self-contained page about a result, or about a run of a topology."""
+    from simfabric.facade import opened
+    from simfabric.report import prepared, write
+
+    prepared(out)
+    found = opened(file, sets or ())
+    write(found, out)
+    sys.stdout.write(f"{out}: a page of {out.stat().st_size / 1e6:.1f} MB about {found.name!r}\n")
+    if found.rows("laws", "broken"):
+        raise typer.Exit(LAW_BROKEN)
 
 
 @app.command()

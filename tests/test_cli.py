@@ -58,7 +58,7 @@ def test_quiet_prints_nothing_and_out_keeps_a_result_that_verifies(monkeypatch, 
     assert call(monkeypatch, "run", small, "--quiet", "--out", str(tmp_path / "result")) == cli.RAN
     assert capsys.readouterr().out == ""
     manifest, tables = load_saved(tmp_path / "result")
-    assert manifest["figures"]["name"] == "small" and set(tables) == {"timeline", "placement", "messages", "delays", "stages", "events"}
+    assert manifest["figures"]["name"] == "small" and set(tables) == {"timeline", "placement", "gateways", "messages", "delays", "stages", "events"}
 
 
 def test_a_seed_changes_the_digest_and_the_same_seed_does_not(monkeypatch, capsys, small):

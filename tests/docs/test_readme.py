@@ -33,6 +33,15 @@ def calls():
     return [call for call in words if call and call[0].split("/")[-1] == "simfabric"]
 
 
+def test_the_pictures_and_reports_that_it_shows_are_made(capsys, monkeypatch, tmp_path):
+    lines = next(block for block in blocks("sh") if "simfabric report" in block).splitlines()
+    (tmp_path / "topologies").symlink_to(ROOT / "topologies")
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        typer.main.get_command(cli.app).main(shlex.split(line)[1:], standalone_mode=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"topologies", "results", "delay.svg", "topology.png", "stage_a.html"}
+
+
 def test_the_python_that_it_shows_runs(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     (code,) = blocks("python")
