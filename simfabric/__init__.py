@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from simfabric.facade import capacity, cost, estimate, run
     from simfabric.planning import Plan, plan
     from simfabric.planning.calibrating import calibrate
+    from simfabric.planning.comparing import compare
+    from simfabric.planning.replicating import replicate
+    from simfabric.planning.sensitivity import sensitivity
     from simfabric.running import Result
     from simfabric.topology import Topology, explain, load, loads, schema
 
@@ -31,38 +34,26 @@ _HOMES = {
     "SimfabricError": "simfabric.errors",
     "Topology": "simfabric.topology",
     "TopologyError": "simfabric.errors",
-    "capacity": "simfabric.facade",
-    "cost": "simfabric.facade",
     "calibrate": "simfabric.planning.calibrating",
+    "capacity": "simfabric.facade",
+    "compare": "simfabric.planning.comparing",
+    "cost": "simfabric.facade",
     "estimate": "simfabric.facade",
     "explain": "simfabric.topology",
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
     "plan": "simfabric.planning",
     "policies": "simfabric.policies",
+    "replicate": "simfabric.planning.replicating",
     "run": "simfabric.facade",
     "schema": "simfabric.topology",
+    "sensitivity": "simfabric.planning.sensitivity",
 }
 
 __all__ = [
-    "Plan",
-    "Result",
-    "SimfabricError",
-    "Topology",
-    "TopologyError",
-    "__version__",
-    "calibrate",
-    "capacity",
-    "cost",
-    "estimate",
-    "explain",
-    "load",
-    "loads",
-    "plan",
-    "policies",
-    "run",
-    "schema",
-]
+    "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "calibrate", "capacity", "compare", "cost", "estimate",
+    "explain", "load", "loads", "plan", "policies", "replicate", "run", "schema", "sensitivity",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -70,6 +61,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"simfabric has no {name!r}; it has {', '.join(__all__)}")
     module = importlib.import_module(_HOMES[name])
-    value = module if _HOMES[name].endswith(f".{name}") else getattr(module, name)
+    value = module if name == "policies" else getattr(module, name)
     globals()[name] = value
     return value

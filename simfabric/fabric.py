@@ -21,6 +21,7 @@ from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
 from simfabric.components.faults import Death, Faults, absent, deaths
 from simfabric.components.gateways import Gateways
+from simfabric.components.group import Group, router_deaths
 from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
@@ -80,6 +81,9 @@ class Fabric:
         self.conductor = Conductor(world, self.components, topology.run.window)
         self.planned: list[Death] = planned
         self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers, self.presence)
+        struck = router_deaths(world, topology)
+        if struck and self.routers and self.brokers and self.consumers:
+            Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
         self.pressure = Pressure(world, self.gateways, self.consumers, self.faults.events)
 
     def _wire(self) -> None:

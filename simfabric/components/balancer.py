@@ -2,6 +2,8 @@
 
     clients ──dial──▶ balancer ──▶ gateway (picked by policy among those believed healthy)
 
+Gateways may be set apart for the subscribers of hot channels: two pools, one policy.
+
 Health checks are SimPy processes. One that changes nothing is no event: after a death or a return, the check that tips the balance is
 computed from the phase of the gateway's checks.
 
@@ -20,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from simfabric.chance import below
-from simfabric.components.columns import Columns, Identities
+from simfabric.components.columns import Columns, Identities, in_hot_channels
 from simfabric.components.component import Component
 from simfabric.kernels import servers
 from simfabric.kernels.clients import ADVISED, TIMED_OUT
@@ -65,6 +67,9 @@ class Balancer(Component):
         self.busy = np.zeros(config.servers, np.int64)
         self.counters = np.zeros(4, np.int64)  # Dials taken, sum of their arrivals, work [ns], dials that waited too long.
         self.picks = np.zeros(gateways, np.int64)
+        apart = world.topology.hot.gateways
+        self.apart = np.arange(gateways) >= gateways - apart  # The gateways of the subscribers of hot channels.
+        self.hot = in_hot_channels(world) if apart else np.empty(0, bool)  # By client: who they are.
         self.columns: Columns
         self.alive: Array  # The gateways' column, 1 = alive: only health checks read it.
         self.incarnation: Array  # The gateways' column: a new connection is with the life that it finds.
@@ -168,8 +173,13 @@ class Balancer(Component):
         self.weight[gateway] = 1.0
 
     def _pick(self, dials: Dials) -> Array:
-        form = self.world.kernel
-        gateway = self.policy.pick(dials, Pool(self.eligible, self.open, self.weight, self._key, int(self.picks.sum())), form)
+        """The gateways of these dials, -1 where there is none; with gateways set apart, each part of them as a pool of its own."""
+        gateway = np.full(len(dials), -1, np.int64)
+        hot = self.hot[dials.client] if len(self.hot) else np.zeros(len(dials), bool)
+        for mine, pool in ((~hot, ~self.apart), (hot, self.apart)):
+            if mine.any():
+                turn = int(self.picks[pool].sum())
+                gateway[mine] = self.policy.pick(dials.part(mine), Pool(self.eligible & pool, self.open, self.weight, self._key, turn), self.world.kernel)
         picked = np.bincount(gateway[gateway >= 0], minlength=len(self.open))
         self.open += picked
         self.picks += picked

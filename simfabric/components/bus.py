@@ -5,7 +5,7 @@
 A channel's key decides its partition (Kafka's own partitioner); partitions have their leaders round robin on the brokers. A record gets
 its offset and its channel's sequence when the leader appends it, and is visible when all in-sync replicas have it (high watermark).
 
-Leaves out: at most five requests in flight per producer, rebalances, leader changes, log segments and the page cache.
+Leaves out: at most five requests in flight per producer, leader changes, log segments and the page cache.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.components.gateways import Gateways
 from simfabric.kernels import bus as kernels
-from simfabric.kernels.frames import NEVER
+from simfabric.kernels.frames import ITEM, NEVER, ROW
 from simfabric.kernels.inbox import Outbox
-from simfabric.kernels.state import INCARNATION
+from simfabric.kernels.state import INCARNATION, ROUTED_AT
 from simfabric.kernels.tallying import new_tally
 from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
 from simfabric.world import Array, World
@@ -160,6 +160,7 @@ class Consumers(Component):
             paused=np.zeros((self.count, bus.brokers), np.int8),
         )
         self.committed = np.zeros((self.count, bus.partitions), np.int64)
+        self.handed: list[Array] | None = None  # Frames of records since their consumer's last commit; kept where a consumer may die.
         self.to: Component
         self._next = NEVER
         self._put_on_shelf = world.kernel(kernels.put_on_shelf)
@@ -187,6 +188,8 @@ class Consumers(Component):
             if self.broadcast:  # A gateway fetches for its present life, and looks the slot up itself.
                 out[:sent, 4] = -1 - self.gateways.nodes.state[out[:sent, 2], INCARNATION]
             self.to.inbox.put(out, sent)
+            if self.handed is not None and sent:
+                self.handed.append(out[:sent].copy())
             if state[1] and sent == 0:
                 self._out.reserve(len(out) + 1)
         self._next = int(state[0])
@@ -197,10 +200,13 @@ class Consumers(Component):
         return min(self.inbox.earliest(), self._next)
 
     def committing(self) -> Generator[Any, Any, None]:
-        """The SimPy process that commits offsets every so often."""
+        """The SimPy process that commits offsets every so often: of what has been routed, if a consumer may die; lag is told without that."""
         while True:
             yield self.world.env.timeout(self.world.topology.bus.commit_every)
-            self.committed[:] = self.shelf.fetched
+            alive = self.shelf.alive == 1
+            self.committed[alive] = self.shelf.fetched[alive]
+            if self.handed:
+                self.handed = [self._uncommitted(np.concatenate(self.handed))]
 
     def lag(self) -> int:
         """Records that are visible and not committed, of the consumer that is furthest behind [messages]."""
@@ -211,8 +217,9 @@ class Consumers(Component):
         return int(((self.shelf.visible - self.shelf.fetched) * self._mine()).sum())
 
     def messages(self) -> Array:
-        """The messages whose records somebody has not fetched yet."""
-        return np.concatenate([self.shelf.records[broker, :held, kernels.RECORD_MESSAGE] for broker, held in enumerate(self.shelf.held)])
+        """The messages whose records somebody has not fetched yet, or may fetch again."""
+        parts = [self.shelf.records[broker, :held, kernels.RECORD_MESSAGE] for broker, held in enumerate(self.shelf.held)]
+        return np.concatenate(parts + [frames[:, ITEM] for frames in self.handed or []])
 
     @property
     def paused(self) -> Array:
@@ -245,6 +252,28 @@ class Consumers(Component):
         shelf.reading[consumer, :, kernels.RESPONDED_AT] = self.world.now - (1 << 40)
         shelf.fetched[consumer] = shelf.visible
         self.committed[consumer] = shelf.visible
+
+    def rejoin(self, consumer: int) -> None:
+        """A router is back in its group: it has fetched nothing yet of what it will be given."""
+        shelf = self.shelf
+        shelf.paused[consumer] = 0
+        shelf.reading[consumer, :, kernels.NEXT_RECORD] = shelf.first + shelf.held
+        shelf.reading[consumer, :, kernels.RESPONDED_AT] = self.world.now - (1 << 40)
+
+    def put_back(self, broker: int, records: Array) -> None:
+        """What the shelf holds of a broker from now on."""
+        self._make_room(max(0, len(records) - int(self.shelf.held[broker])))
+        self.shelf.records[broker, : len(records)] = records
+        self.shelf.held[broker] = len(records)
+
+    def wake(self) -> None:
+        """Somebody may fetch something else than before."""
+        self._next = self.world.now
+
+    def _uncommitted(self, frames: Array) -> Array:
+        """What a commit now leaves out: all that its consumer has not routed, or will not, being dead."""
+        routed_at = self.columns.log.rows[frames[:, ITEM] - self.columns.log.base[0], ROUTED_AT]
+        return np.asarray(frames[(routed_at == 0) | (routed_at > self.world.now) | (self.shelf.alive[frames[:, ROW]] != 1)])
 
     def _mine(self) -> Array:
         """Which partitions each consumer reads: bool[consumers, partitions or 1]."""

@@ -185,6 +185,14 @@ def channels_of(world: World, seated: Array) -> tuple[Array, Array]:
     return start, channels
 
 
+def in_hot_channels(world: World) -> Array:
+    """Which clients are subscribed to a channel with many members: bool[clients]."""
+    start, channels = channels_of(world, np.arange(world.topology.clients.count, dtype=np.int32))
+    hot = np.bincount(channels) >= world.topology.hot.members
+    upto = np.concatenate([[0], np.cumsum(hot[channels])])
+    return np.asarray(upto[start[1:]] > upto[start[:-1]])
+
+
 def book_of(world: World, crowd: Crowd, gateways: int) -> Book:
     """Lay out the slots and rows of all subscriptions of seats that have a home."""
     members = crowd.members

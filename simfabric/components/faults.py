@@ -5,7 +5,9 @@ and what the node held are gone, clients notice, health checks and leases run ou
 
 A gateway that joins later is like one that was dead before; see `deploys` for what is made of deaths and arrivals.
 
-Leaves out: every fault but the death of a gateway and its arrival.
+The deaths of routers are in `group`.
+
+Leaves out: every fault but the death of a node and its arrival.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def deaths(world: World, topology: Topology) -> list[Death]:
     """Every death of the run in time order. One that strikes a node while it is down anyway has no effect and is left out."""
     planned = [Death(gateway, BEFORE, at) for gateway, at in arrivals(topology).items()]
     for number, fault in enumerate(topology.faults):
-        if fault.kind == "scale_out":
+        if fault.kind == "scale_out" or fault.target.router is not None:
             continue
         if fault.kind == "rolling_deploy":
             planned += [Death(*restart, planned=True) for restart in restarts(fault, topology.gateways.count)]

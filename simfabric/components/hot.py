@@ -70,6 +70,12 @@ class HotWindows:
         """When the next message goes."""
         return int(self.release.min(initial=np.iinfo(np.int64).max))
 
+    def forget(self, router: int) -> None:
+        """A router died, with what it held."""
+        kept = self.held[:, ROW] != router
+        self._gone(self.held[~kept])
+        self.held, self.release = self.held[kept], self.release[kept]
+
     def _leaving(self, frames: Array, release: Array) -> tuple[Array, int]:
         order = np.lexsort((frames[:, ID], frames[:, AT], release))
         frames, release = frames[order], release[order]

@@ -41,16 +41,21 @@ class Routers(Component):
         self.queue = LaneQueue(world, count) if topology.lanes.policy != "fifo" else None
         super().__init__(world, rows=count if self.queue else 0)
         self.columns = columns
-        self.free_at = np.zeros(count, np.int64)
-        self.busy = np.zeros(count, np.int64)
-        caches = count if topology.fanout.pattern == "direct" or topology.hot.shards > 1 else 1
-        self.refreshed_at = np.zeros((caches, len(columns.crowd.members)), np.int64)  # When each cached entry was read [ns] + 1; 0 = never.
-        self.evicted_at = np.full((topology.gateways.count, lives), NEVER, np.int64)  # When the entries of each life of a gateway end.
+        own_caches = topology.fanout.pattern == "direct" or topology.hot.shards > 1 or any(fault.target.router is not None for fault in topology.faults)
+        self.state = kernels.Senders(
+            settings=np.array([topology.routing.cache, topology.routing.store_delay, topology.run.warmup, topology.network.hop], np.int64),
+            keys=np.array([world.key("routers/message"), world.key("routers/target")], np.int64),
+            free_at=np.zeros(count, np.int64),
+            dies_at=np.full(count, NEVER, np.int64),
+            busy=np.zeros(count, np.int64),
+            refreshed_at=np.zeros((count if own_caches else 1, len(columns.crowd.members)), np.int64),  # A channel has one router, mostly.
+            evicted_at=np.full((topology.gateways.count, lives), NEVER, np.int64),
+            work=world.table(topology.fanout.work),
+            per_target=world.table(topology.fanout.work_per_target),
+        )
         self.tally = new_tally(0)
         self.hot = HotWindows(world, columns, self.tally) if topology.hot.policy != "none" else None
         self.gateways: Component
-        self._work, self._per_target = world.table(topology.fanout.work), world.table(topology.fanout.work_per_target)
-        self._keys = np.array([world.key("routers/message"), world.key("routers/target")], np.int64)
         self._route = world.kernel(kernels.route)
         self._route_by_lane = world.kernel(kernels.route_by_lane)
         self._out = Outbox(4096)
@@ -64,14 +69,10 @@ class Routers(Component):
         if self.queue is not None:
             frames, count = self.queue.join(frames, count)
         first = 0
-        topology = self.world.topology
         while first < count:
             self._sent[0] = 0
             columns = self.columns
-            others = (
-                self.free_at, self.busy, self.refreshed_at, topology.routing.cache, topology.routing.store_delay, self._work, self._per_target, self._keys,
-                topology.run.warmup, topology.network.hop, self.evicted_at, columns.book, columns.log, self._out.frames, self._sent, self.tally,
-            )  # fmt: skip
+            others = (self.state, columns.book, columns.log, self._out.frames, self._sent, self.tally)
             if self.queue is not None:
                 done = self._route_by_lane(frames, first, count, end, self.queue.done, self.queue.lanes, *others)
             else:
@@ -94,7 +95,13 @@ class Routers(Component):
         due = self.inbox.earliest()
         if self.hot is not None:
             due = min(due, self.hot.earliest())
-        return min(due, self.queue.earliest(self.free_at, 1)) if self.queue else due
+        return min(due, self.queue.earliest(self.state.free_at, 1)) if self.queue else due
+
+    def lose(self, router: int) -> None:
+        """A router died: its cache is gone, and what it held back for a window."""
+        self.state.refreshed_at[router] = 0
+        if self.hot is not None:
+            self.hot.forget(router)
 
     def evicting(self, gateway: int, life: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: the leases end a TTL after the last heartbeat before it."""
@@ -102,4 +109,4 @@ class Routers(Component):
         phase = int(below(self.world.key("routing/heartbeat"), gateway, 0, min(routing.heartbeat, 2**31)))
         last = now - (now - phase) % routing.heartbeat
         yield self.world.env.timeout(max(0, last + routing.ttl - now))
-        self.evicted_at[gateway, life] = self.world.now
+        self.state.evicted_at[gateway, life] = self.world.now

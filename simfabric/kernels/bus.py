@@ -185,7 +185,7 @@ class Shelf(NamedTuple):
     reading: Any  # int64[consumers, brokers, 2]: number of the next record, time of the last response [ns].
     fetched: Any  # int64[consumers, partitions]: records handed out.
     owner_of: Any  # int32[partitions]: the consumer of a partition, -1 when every consumer reads all.
-    alive: Any  # int8[consumers]
+    alive: Any  # int8[consumers]: 0 = gone, 1 = it fetches, 2 = dead, and its partitions are still its own.
     paused: Any  # int8[consumers, brokers]: 0, PAUSED, or ONCE: paused after one more answer.
 
 
@@ -208,7 +208,7 @@ def clear_shelf(shelf: Shelf) -> None:
     for broker in range(len(shelf.held)):
         upto = shelf.first[broker] + shelf.held[broker]
         for consumer in range(len(shelf.alive)):
-            if shelf.alive[consumer] == 1:
+            if shelf.alive[consumer] != 0:
                 upto = min(upto, shelf.reading[consumer, broker, NEXT_RECORD])
         gone = upto - shelf.first[broker]
         if gone > 0:
@@ -254,7 +254,7 @@ def fetch(end: int, minimum: int, maximum: int, max_wait: int, turn: int, hop: i
     """
     sent = 0
     for consumer in range(len(shelf.alive)):
-        if shelf.alive[consumer] == 0:
+        if shelf.alive[consumer] != 1:
             continue
         for broker in range(len(shelf.held)):
             first = shelf.first[broker]

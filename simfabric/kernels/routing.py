@@ -6,7 +6,7 @@ gateway's slots until its lease ends. A router sees the table as it was when it 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from simfabric.chance import draw, word
 from simfabric.compiling import inlined
@@ -35,8 +35,23 @@ from simfabric.kernels.state import (
 )  # fmt: skip
 from simfabric.kernels.subscriptions import FOLLOWS, next_slot
 
+CACHE, STORE_DELAY, WARMUP, HOP = range(4)  # Settings of the senders [ns].
 SENT = LIVE  # A router's tally counts the frames that it sent where a gateway's counts deliveries.
 LOOKUPS = WASTED  # Likewise: reads of the shared table.
+
+
+class Senders(NamedTuple):
+    """Routers, or the gateways' own senders: one row each."""
+
+    settings: Any  # int64[4]
+    keys: Any  # int64[2]: of the work for a message, and for a target.
+    free_at: Any  # int64[senders]
+    dies_at: Any  # int64[senders]: what a router would finish after its death is void.
+    busy: Any  # int64[senders]
+    refreshed_at: Any  # int64[caches, channels]: when each cached entry was read [ns] + 1; 0 = never.
+    evicted_at: Any  # int64[gateways, lives]: when the entries of each life of a gateway end.
+    work: Any  # Laws.
+    per_target: Any
 
 
 @inlined
@@ -52,10 +67,7 @@ def visible(slot: int, view: int, book: Book, evicted_at: Any) -> bool:
 
 
 @inlined
-def route_frame(
-    frames: Any, f: int, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any, per_target: Any, keys: Any, warmup: int, hop: int,
-    evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
-) -> bool:  # fmt: skip
+def route_frame(frames: Any, f: int, senders: Senders, book: Book, log: Log, out: Any, sent: Any, tally: Tally) -> bool:
     """Route one frame; nothing happens if `out` has no room for its copies."""
     at = frames[f, 0]
     router = frames[f, 2]
@@ -64,74 +76,75 @@ def route_frame(
     row = message - log.base[0]
     channel = log.rows[row, CHANNEL]
     ready = at
-    cached = router if len(refreshed_at) > 1 else 0  # A channel has one router of a group, but every gateway that sends for itself.
-    view = refreshed_at[cached, channel] - 1
-    stale = view < 0 or at >= view + cache
+    cached = router if len(senders.refreshed_at) > 1 else 0  # A channel has one router of a group, but every gateway that sends for itself.
+    view = senders.refreshed_at[cached, channel] - 1
+    stale = view < 0 or at >= view + senders.settings[CACHE]
     if stale:
         view = at
-        ready = at + store_delay
+        ready = at + senders.settings[STORE_DELAY]
     targets = 0
     s = next_slot(channel, -1, book)
     while s >= 0:
-        if visible(s, view, book, evicted_at):
+        if visible(s, view, book, senders.evicted_at):
             targets += 1
         s = next_slot(channel, s, book)
     if sent[0] + targets > len(out):
         return False
     if stale:
-        refreshed_at[cached, channel] = view + 1
+        senders.refreshed_at[cached, channel] = view + 1
         tally.counters[LOOKUPS] += 1
-    begins = max(ready, free_at[router])
-    spent = draw(work, word(keys[0], message, 0))
+    begins = max(ready, senders.free_at[router])
+    spent = draw(senders.work, word(senders.keys[0], message, 0))
     n = sent[0]
     s = next_slot(channel, -1, book)
     while s >= 0:
-        if visible(s, view, book, evicted_at):
+        if visible(s, view, book, senders.evicted_at):
             if follows == 0:
-                spent += draw(per_target, word(keys[1], message, book.slots[s, GATEWAY]))
-            out[n, 0] = begins + spent + hop
+                spent += draw(senders.per_target, word(senders.keys[1], message, book.slots[s, GATEWAY]))
+            out[n, 0] = begins + spent + senders.settings[HOP]
             out[n, 1] = frames[f, 1]
             out[n, 2] = book.slots[s, GATEWAY]
             out[n, 3] = message
             out[n, 4] = s + follows
             n += 1
         s = next_slot(channel, s, book)
-    sent[0] = n
     done = begins + spent
-    free_at[router] = done
-    busy[router] += spent
-    log.rows[row, ROUTED_AT] = done
+    if done > senders.dies_at[router]:  # It dies before it has sent anything.
+        done = max(senders.free_at[router], min(done, senders.dies_at[router]))
+        spent = max(0, done - begins)
+        log.rows[row, ROUTED_AT] = 0
+        n = sent[0]
+        targets = 0
+    else:
+        log.rows[row, ROUTED_AT] = done
     tally.counters[SENT] += targets
+    sent[0] = n
+    senders.free_at[router] = done
+    senders.busy[router] += spent
     tally.counters[SERVED] += 1
     tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
     tally.counters[WORK] += spent
-    if log.rows[row, PUBLISHED_AT] >= warmup:
+    if log.rows[row, ROUTED_AT] > 0 and log.rows[row, PUBLISHED_AT] >= senders.settings[WARMUP]:
         entered = max(log.rows[row, VISIBLE_AT], max(log.rows[row, SAVED_AT], log.rows[row, RECEIVED_AT]))
         tally.stages[STAGE_FANOUT, bin_of(done - entered)] += 1
     return True
 
 
-def route(
-    frames: Any, begin: int, count: int, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any, per_target: Any, keys: Any,
-    warmup: int, hop: int, evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
-) -> int:  # fmt: skip
+def route(frames: Any, begin: int, count: int, senders: Senders, book: Book, log: Log, out: Any, sent: Any, tally: Tally) -> int:
     """Route the frames begin .. count until `out` is full; returns the first frame not routed. sent[0]: frames written so far.
 
     A cached entry older than `cache` is read again from the store, which takes `store_delay` but not the router's processor: look-ups of
     waiting messages overlap, and the order of messages stays.
     """
     for f in range(begin, count):
-        if not route_frame(
-            frames, f, free_at, busy, refreshed_at, cache, store_delay, work, per_target, keys, warmup, hop, evicted_at, book, log, out, sent, tally
-        ):
+        if not route_frame(frames, f, senders, book, log, out, sent, tally):
             return f
     return count
 
 
 def route_by_lane(
-    frames: Any, begin: int, count: int, end: int, done: Any, lanes: Lanes, free_at: Any, busy: Any, refreshed_at: Any, cache: int, store_delay: int, work: Any,
-    per_target: Any, keys: Any, warmup: int, hop: int, evicted_at: Any, book: Book, log: Log, out: Any, sent: Any, tally: Tally
-) -> int:  # fmt: skip
+    frames: Any, begin: int, count: int, end: int, done: Any, lanes: Lanes, senders: Senders, book: Book, log: Log, out: Any, sent: Any, tally: Tally
+) -> int:
     """The same by lanes, for frames by row: whenever a router is free before `end`, it takes up the frame whose turn it is. done[f] = 1 when it has.
 
     Returns the first frame of the row in which `out` became full, or `count`.
@@ -145,16 +158,14 @@ def route_by_lane(
         a = b = c = first
         while True:
             a, b, c = head(frames, a, last, 0, 13, done, log), head(frames, b, last, 1, 13, done, log), head(frames, c, last, 2, 13, done, log)
-            now = max(free_at[row], soonest(frames, a, b, c, last))
+            now = max(senders.free_at[row], soonest(frames, a, b, c, last))
             if now >= end:
                 break
             lane = chosen(frames, a, b, c, last, row, now, lanes)
             f = a if lane == 0 else b if lane == 1 else c
             if lane == 2 and now - frames[f, 0] > lanes.settings[1]:
                 shed(frames[f, 0], tally)
-            elif not route_frame(
-                frames, f, free_at, busy, refreshed_at, cache, store_delay, work, per_target, keys, warmup, hop, evicted_at, book, log, out, sent, tally
-            ):
+            elif not route_frame(frames, f, senders, book, log, out, sent, tally):
                 take_back(row, lane, frames, a, b, c, last, now, lanes)
                 return first
             done[f] = 1

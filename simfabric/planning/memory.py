@@ -79,7 +79,7 @@ def away_share(topology: Topology) -> float:
     for fault in topology.faults:
         if fault.kind == "rolling_deploy":
             struck += gateways if fault.count is None else fault.count
-        elif fault.kind != "scale_out":
+        elif fault.kind != "scale_out" and fault.target.router is None:
             struck += gateways if fault.target.gateway == "all" else 1
     return min(1.0, sum(part.share for part in topology.clients.churn) + struck / gateways)
 

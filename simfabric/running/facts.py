@@ -208,7 +208,7 @@ def busy(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Busy]:
         brokers = fabric.brokers
         yield _busy("bus", brokers.busy, brokers.free_at, fabric.topology.bus.threads, int(brokers.tally.counters[WORK]), now)
     if fabric.routers is not None:
-        yield _busy("routers", fabric.routers.busy, fabric.routers.free_at, 1, int(fabric.routers.tally.counters[WORK]), now)
+        yield _busy("routers", fabric.routers.state.busy, fabric.routers.state.free_at, 1, int(fabric.routers.tally.counters[WORK]), now)
     if fabric.presence is not None:
         yield _busy("presence", fabric.presence.busy, fabric.presence.free_at, 1, int(fabric.presence.counters[store.WORK]), now)
     yield _busy("replay", replay.busy, replay.free_at, 1, int(replay.counters[5]), now)

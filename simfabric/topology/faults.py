@@ -48,6 +48,9 @@ class Target(Section):
     gateway: int | Literal["one", "all"] = leaf(
         NodeKind("99_999"), "one", "Number of the gateway, the first being 0; one: one drawn at random; all: every one of them."
     )
+    router: int | Literal["one", "all"] | None = leaf(
+        NodeKind("99_999"), None, "The same of the routers that share the bus's partitions (fanout.pattern targeted); not given: a gateway is struck."
+    )
 
 
 class Fault(Section):
@@ -56,8 +59,9 @@ class Fault(Section):
     kind: Literal["kill_node", "restart_node", "rolling_deploy", "scale_out"] = leaf(
         Choice(("kill_node", "restart_node", "rolling_deploy", "scale_out")),
         "kill_node",
-        "kill_node: the node dies at once, with all its connections and all it holds; restart_node: the same by plan, with the advice of gateways.drain; "
-        "rolling_deploy: one batch of gateways after the other is restarted like that; scale_out: the last gateways are not there before.",
+        "kill_node: the node dies at once, with all its connections and all it holds (a router: with what it has fetched and not sent); restart_node: the "
+        "same by plan, with the advice of gateways.drain; rolling_deploy: one batch of gateways after the other is restarted like that; scale_out: the last "
+        "gateways are not there before.",
     )
     target: Target = section(Target, "Whom kill_node and restart_node strike.")
     at: int = required(Quantity(DURATION, "0", "7d"), "When it happens, from the start of the run; before its end.")
@@ -74,6 +78,11 @@ class Fault(Section):
         many = self.kind in ("rolling_deploy", "scale_out")
         if many and self.target.gateway != "one":
             yield Refusal(f"{self.kind} takes gateways in order", "write count instead of target", ("target", "gateway"), str(self.target.gateway))
+        if self.target.router is not None and (self.kind != "kill_node" or self.target.gateway != "one"):
+            yield Refusal(
+                "a router can be killed, and a fault strikes a router or a gateway", "write kind: kill_node and no gateway",
+                ("target", "router"), str(self.target.router),
+            )  # fmt: skip
         if not many and self.count is not None:
             yield Refusal(f"count belongs to rolling_deploy and scale_out, not to {self.kind}", "write target", ("count",), str(self.count))
 

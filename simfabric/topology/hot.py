@@ -35,6 +35,12 @@ class Hot(Section):
         Quantity(COUNT, "1", "10k"), "1", "Partitions, and so routers, over which each channel with many members is spread; its clients put it in order again."
     )
 
+    gateways: int = leaf(
+        Quantity(COUNT, "0", "10k"),
+        "0",
+        "How many gateways, the last ones, only subscribers of channels with many members are given, and those no others; 0: all share.",
+    )
+
     def laws(self) -> Iterator[Refusal]:
         if 0 < self.partitions < self.shards:
             yield Refusal(

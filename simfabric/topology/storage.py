@@ -59,6 +59,9 @@ class Bus(Section):
     replica_delay: Law = leaf(LawOf(DURATION, "0", "1min"), "1ms", "Time until the replicas in sync have a batch.")
     fetch: Fetch = section(Fetch, "How consumers ask for records.")
     commit_every: int = leaf(Quantity(DURATION, "1ms", "1h"), "5s", "Time between a consumer's commits; what came since is read again after a crash.")
+    session_timeout: int = leaf(
+        Quantity(DURATION, "1ms", "1h"), "45s", "How long a silent consumer keeps its partitions, before its group shares them out anew."
+    )
     retention: int = leaf(Quantity(DURATION, "1s", "365d"), "1h", "How long records are kept.")
     assignor: Literal["range", "round_robin"] = leaf(Choice(("range", "round_robin")), "range", "How partitions are given to the consumers of a group.")
 

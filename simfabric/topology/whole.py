@@ -125,6 +125,15 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(fault.target.gateway),
                 reads=("faults", "gateways.count"),
             )
+        router, routers = fault.target.router, topology.fanout.routers
+        if router is not None and (topology.fanout.pattern != "targeted" or (isinstance(router, int) and router >= routers)):
+            yield Refusal(
+                f"must be the number of a router, from 0 to {routers - 1}, and only fanout.pattern targeted has any",
+                "give a smaller number, write one, or strike a gateway",
+                ("faults", i, "target", "router"),
+                str(router),
+                reads=("faults", "fanout.routers", "fanout.pattern"),
+            )
 
 
 def some_gateway_is_there(topology: Topology) -> Iterator[Refusal]:
@@ -170,7 +179,7 @@ def direct_fan_out_has_its_log(topology: Topology) -> Iterator[Refusal]:
 
 
 def hot_channels_have_their_place(topology: Topology) -> Iterator[Refusal]:
-    """Windows are the routers' business, partitions the bus's, and some partitions are left for the others."""
+    """Windows are the routers' business, partitions the bus's, and some partitions and gateways are left for the others."""
     hot, pattern, partitions = topology.hot, topology.fanout.pattern, topology.bus.partitions
     reads = ("fanout.pattern", "bus.partitions")
     if hot.policy != "none" and pattern == "broadcast":
@@ -185,3 +194,8 @@ def hot_channels_have_their_place(topology: Topology) -> Iterator[Refusal]:
         where = "partitions" if hot.partitions >= partitions else "shards"
         cure = f"raise bus.partitions or lower hot.{where}"
         yield Refusal(f"the bus has {write_count(partitions)} partitions, and the other channels need one", cure, ("hot", where), None, reads)
+    if hot.gateways >= topology.gateways.count:
+        yield Refusal(
+            f"there are {write_count(topology.gateways.count)} gateways, and the subscribers of other channels need one",
+            "raise gateways.count or lower hot.gateways", ("hot", "gateways"), write_count(hot.gateways), ("gateways.count",),
+        )  # fmt: skip

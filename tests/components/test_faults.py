@@ -150,7 +150,7 @@ def test_routers_send_to_a_dead_gateway_until_its_lease_ends():
         sent = frames[(frames[:, 2] == 0) & (frames[:, 0] >= 10 * SECOND), 0] - topology.network.hop
         phase = int(below(fabric.world.key("routing/heartbeat"), 0, 0, min(SECOND, 2**31)))
         ends = 10 * SECOND - (10 * SECOND - phase) % SECOND + ttl * SECOND
-        assert fabric.routers.evicted_at[0, 0] == ends and 10 * SECOND + (ttl - 1) * SECOND < ends <= 10 * SECOND + ttl * SECOND
+        assert fabric.routers.state.evicted_at[0, 0] == ends and 10 * SECOND + (ttl - 1) * SECOND < ends <= 10 * SECOND + ttl * SECOND
         work = 100_000_000  # Far more than a router works on a message.
         assert ends - 5 * SECOND < sent.max() < ends + work
         stale[ttl] = int(fabric.gateways.workers[0].tally.counters[STALE])

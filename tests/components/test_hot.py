@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from simfabric.components.columns import in_hot_channels
 from simfabric.errors import TopologyError
 from simfabric.fabric import Fabric
 from simfabric.kernels.state import CHANNEL, HOT, LANE, LIVE, ROUTED_AT, SEQUENCE, TRANSIENT, VISIBLE_AT, WORK
@@ -75,13 +76,45 @@ def test_partitions_of_their_own_keep_hot_channels_from_the_others():
     assert partition[0] >= 6 and (partition[1:] < 6).all()
 
 
+APART = {"channels": "{count: 30, popularity: uniform, given: [{name: hall, members: 50%}]}", "hot__members": "25"}
+
+
+def test_gateways_set_apart_hold_the_subscribers_of_hot_channels_and_nobody_else():
+    changes = {
+        "channels": "{count: 30, popularity: uniform, given: [{name: hall, members: 50%}]}",
+        "hot__members": "25",
+        "gateways__count": "5",
+        "hot__gateways": "2",
+    }
+    fabric, _, _ = ended(**changes, faults="[{at: 3s, down: 1s, target: {gateway: 4}}]")
+    crowd = fabric.columns.crowd
+    hot = np.array([0 in crowd.channels[a:b] for a, b in zip(crowd.start, crowd.start[1:])])
+    home = crowd.home.copy()
+    assert hot.sum() == 30 and (home[hot] >= 3).all() and (home[~hot] < 3).all() and len(set(home)) == 5
+    check_invariance(topology_of(BASE, **changes, run__duration="5s", faults="[{at: 3s, down: 1s, target: {gateway: 4}}]"))
+
+
+def test_gateways_set_apart_deliver_to_the_others_quickly_while_the_hall_is_loud():
+    changes = APART | {"gateways__count": "4", "gateways__cores": "1", "gateways__work__delivery": "1500us"}
+    delay = []
+    for gateways in ("0", "2"):
+        fabric = Fabric(topology_of(BASE, **changes, run__duration="4s", hot__gateways=gateways), False)
+        fabric.gateways.keep_trail()
+        drive(fabric)
+        trail = fabric.gateways.trail()
+        others = ~in_hot_channels(fabric.world)[trail[:, 1]]
+        delay.append((trail[others, 2] - fabric.columns.log.rows[trail[others, 0], ROUTED_AT]).mean())
+    shared, apart = delay
+    assert apart < 0.5 * shared
+
+
 def test_a_channel_spread_over_partitions_has_several_routers_and_one_order():
     result = run(topology_of(BASE, hot__shards="4", fanout__work="exponential(8ms)"))
     assert [law for law in result.laws if law.verdict == "invalid"] == []
     _, rows, _ = ended(hot__shards="4", fanout__work="exponential(8ms)")
     log = rows[(rows[:, CHANNEL] == 0) & (rows[:, SEQUENCE] > 0)]
     assert sorted(log[:, SEQUENCE].tolist()) == list(range(1, len(log) + 1))
-    one, four = (ended(hot__shards=n, fanout__work="exponential(8ms)")[0].routers.busy for n in ("1", "4"))
+    one, four = (ended(hot__shards=n, fanout__work="exponential(8ms)")[0].routers.state.busy for n in ("1", "4"))
     assert four.max() < 0.8 * one.max()
 
 
@@ -111,7 +144,8 @@ def test_compiled_policies_are_the_plain_ones_and_every_law_holds():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"hot.policy": "batch", "fanout.pattern": "broadcast"}, {"hot.shards": "2", "fanout.pattern": "direct"}, {"hot.partitions": "8"}]
+    "changes",
+    [{"hot.policy": "batch", "fanout.pattern": "broadcast"}, {"hot.shards": "2", "fanout.pattern": "direct"}, {"hot.partitions": "8"}, {"hot.gateways": "3"}],
 )
 def test_what_has_no_place_is_refused(changes):
     with pytest.raises(TopologyError, match="hot"):
