@@ -15,7 +15,7 @@ from simfabric.planning.varying import varied
 
 SLOW_STORE = """version: 1
 name: a <slow> store
-network: {hop: 10ms}
+network: {hop: 200ms}
 clients: {count: 20, subscriptions: 1, delay: 5ms}
 channels: {count: 20}
 traffic: [{name: chat, rate: 1/s}]
