@@ -30,6 +30,7 @@ from simfabric.world import SECOND
 
 MOST_DOUBLINGS = 3
 MESSAGES = 1500  # Publications that a run should have, at least,
+SHORTEST_S = 5.0
 BOUNDS = 10  # and how many times the bound of the slowest clause it should last.
 
 __all__ = ["CapacityPlan", "Point", "capacity"]
@@ -149,6 +150,6 @@ def first_length(topology: Topology, what: Varied, clauses: Sequence[Clause]) ->
     start = min(max(what.now, what.least), what.most)
     rate = max(plan(what.at(topology, start)).publications, 1e-3)
     bound = max([clause.bound for clause in clauses if clause.timed], default=0.0)
-    warmup = max(1.0, 2.0 * bound)
-    measured = max(5.0, BOUNDS * bound, MESSAGES / rate)
+    warmup = max(SHORTEST_S / 5.0, 2.0 * bound)
+    measured = max(SHORTEST_S, BOUNDS * bound, MESSAGES / rate)
     return round(warmup * SECOND), round((warmup + measured) * SECOND)

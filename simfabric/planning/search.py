@@ -141,13 +141,25 @@ class Search(Generic[S]):
             wanted = self._replications(found)
             if wanted > setting.replications:
                 found = self._estimate(low, high, wanted)
-            if low - (high - low) / 2.0 <= found.value <= high + (high - low) / 2.0:
+            if setting.whole and high - low == 1.0:
+                near = self._next(found.value, low, high)
+            elif low - (high - low) / 2.0 <= found.value <= high + (high - low) / 2.0:
                 break
-            near = self._around(found.value, found.value)
+            else:
+                near = self._around(found.value, found.value)
             if near == (low, high):
                 break
             low, high = near
         return self.answer(found)
+
+    def _next(self, root: float, low: float, high: float) -> tuple[float, float]:
+        """The two whole numbers that a root sends a search to: these two if it lies between them, else those beside them."""
+        setting = self.setting
+        up = root >= high if setting.falling else root > high
+        down = root < low if setting.falling else root <= low
+        if up and high < setting.most:
+            return high, high + 1.0
+        return (low - 1.0, low) if down and low > setting.least else (low, high)
 
     def _around(self, low: float, high: float) -> tuple[float, float]:
         """Two points on both sides of a bracket's middle, as far apart as the precision asks; next to each other for whole numbers that are small."""
@@ -173,20 +185,21 @@ class Search(Generic[S]):
         return self._certain(found, low, high) if self.setting.whole and high - low == 1.0 else found
 
     def _certain(self, found: Estimate, *points: float) -> Estimate:
-        """The interval of a root without what whole numbers next to it exclude: one that keeps the promise, or breaks it, for sure."""
-        setting, least, most = self.setting, found.low, found.high
+        """The root and its interval without what whole numbers next to it exclude: the root, by whether they keep the promise; the interval, for sure."""
+        setting, least, most, value = self.setting, found.low, found.high, found.value
         for x in points:
             samples = self.samples[x]
 
             def room_of(kept: Sequence[int], samples: list[S] = samples) -> float:
                 return self.room([samples[r] for r in kept])
 
+            below = (self.room(samples) >= 0.0) != setting.falling
+            value = (min(value, x) if not setting.falling else min(value, x - 1e-6)) if below else max(value, x if setting.falling else x + 1e-6)
             room = jackknife(room_of, len(samples), setting.level, setting.replications - 1)
             if room.low > 0.0:
                 least, most = (max(least, x), most) if setting.falling else (least, min(most, x))
             elif room.high < 0.0:
                 least, most = (least, min(most, x - 1e-6)) if setting.falling else (max(least, x + 1e-6), most)
-        value = min(max(found.value, least), most)
         return Estimate(value, min(least, value), max(most, value))
 
     def _replications(self, found: Estimate) -> int:
