@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from simfabric._version import __version__
 
 if TYPE_CHECKING:
-    from simfabric import policies
+    from simfabric import plot, policies
     from simfabric.errors import SimfabricError, TopologyError
     from simfabric.facade import run
     from simfabric.planning import Plan, plan
@@ -34,12 +34,28 @@ _HOMES = {
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
     "plan": "simfabric.planning",
+    "plot": "simfabric.plot",
     "policies": "simfabric.policies",
     "run": "simfabric.facade",
     "schema": "simfabric.topology",
 }
 
-__all__ = ["Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "explain", "load", "loads", "plan", "policies", "run", "schema"]
+__all__ = [
+    "Plan",
+    "Result",
+    "SimfabricError",
+    "Topology",
+    "TopologyError",
+    "__version__",
+    "explain",
+    "load",
+    "loads",
+    "plan",
+    "plot",
+    "policies",
+    "run",
+    "schema",
+]
 
 
 def __getattr__(name: str) -> Any:
