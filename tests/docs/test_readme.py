@@ -49,6 +49,17 @@ def test_the_python_that_it_shows_runs(capsys, monkeypatch):
     assert "stage A: 1min simulated in" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "call", [call for call in calls() if call[1] in ("replicate", "compare", "sensitivity") and "FILE" not in call], ids=lambda call: call[1]
+)
+def test_the_studies_that_it_shows_run(call, capsys, monkeypatch):
+    """In this process: a spawned worker takes a second to start."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", [*call, "--processes", "1"])
+    cli.app(standalone_mode=False)
+    assert "stage A" in capsys.readouterr().out
+
+
 def test_every_command_that_it_names_exists_and_takes_the_options_shown():
     assert len(calls()) >= 5
     for _, command, *arguments in calls():
