@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from simfabric._version import __version__
 
 if TYPE_CHECKING:
-    from simfabric import policies
+    from simfabric import plot, policies
     from simfabric.errors import SimfabricError, TopologyError
     from simfabric.facade import run
     from simfabric.planning import Plan, plan
@@ -38,6 +38,7 @@ _HOMES = {
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
     "plan": "simfabric.planning",
+    "plot": "simfabric.plot",
     "policies": "simfabric.policies",
     "replicate": "simfabric.planning.replicating",
     "run": "simfabric.facade",
@@ -46,8 +47,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "compare", "explain", "load", "loads", "plan", "policies", "replicate",
-    "run", "schema", "sensitivity",
+    "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "compare", "explain", "load", "loads", "plan", "plot", "policies",
+    "replicate", "run", "schema", "sensitivity",
 ]  # fmt: skip
 
 
