@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from simfabric._version import __version__
 
 if TYPE_CHECKING:
-    from simfabric import policies
+    from simfabric import plot, policies
     from simfabric.errors import SimfabricError, TopologyError
     from simfabric.facade import capacity, cost, estimate, run
     from simfabric.planning import Plan, plan
@@ -43,6 +43,7 @@ _HOMES = {
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
     "plan": "simfabric.planning",
+    "plot": "simfabric.plot",
     "policies": "simfabric.policies",
     "replicate": "simfabric.planning.replicating",
     "run": "simfabric.facade",
@@ -52,7 +53,7 @@ _HOMES = {
 
 __all__ = [
     "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "calibrate", "capacity", "compare", "cost", "estimate",
-    "explain", "load", "loads", "plan", "policies", "replicate", "run", "schema", "sensitivity",
+    "explain", "load", "loads", "plan", "plot", "policies", "replicate", "run", "schema", "sensitivity",
 ]  # fmt: skip
 
 

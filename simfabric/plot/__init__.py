@@ -30,7 +30,8 @@ PICTURES = {
     "storm": ("storm", "dials attempted, refused and accepted"),
     "waterfall": ("waterfall", "the stages of one message"),
 }
-CURVES = ("capacity", "tornado", "differences")  # Pictures of plans, from plain numbers.
+# Pictures of plans: from plain numbers, and of what sf.sensitivity or sf.compare returned.
+CURVES = {"capacity": "curves", "tornado": "curves", "differences": "curves", "study": "studies"}
 
 
 def draw(name: str, source: Any, theme: str = "light") -> Picture:
@@ -54,14 +55,14 @@ def _known(name: str) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """capacity, tornado and differences, when they are first used."""
+    """capacity, tornado, differences and study, when they are first used."""
     if name in CURVES:
         return _function(name)
     raise AttributeError(f"simfabric.plot has no {name!r}; it has draw, {', '.join(CURVES)}, and of a result {', '.join(PICTURES)}")
 
 
 def _function(name: str) -> Callable[..., Any]:
-    module = "curves" if name in CURVES else PICTURES[name][0]
+    module = CURVES[name] if name in CURVES else PICTURES[name][0]
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(f"simfabric.plot.{module}"), name)
     except ModuleNotFoundError as error:

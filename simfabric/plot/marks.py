@@ -10,7 +10,7 @@ from typing import Any
 from simfabric.plot.picture import Picture, shortened
 from simfabric.plot.seen import Seen
 
-ROWS = 3  # Of texts above the panels.
+ROWS = 4  # Of texts above the panels.
 GATEWAY = re.compile(r"gateway (\d+) (killed|restarted|up again|joined)")
 
 
@@ -45,8 +45,11 @@ def _called(kind: str, texts: list[str]) -> str:
     return shortened(texts[0], 32) + (f" (x{len(texts)})" if len(texts) > 1 else "")
 
 
-def draw_marks(drawn: Picture, panels: Sequence[Any], seen: Seen) -> None:
-    """A dashed line for every mark in all panels, and above the first one what it is; a text that finds no room is left out."""
+def draw_marks(drawn: Picture, panels: Sequence[Any], seen: Seen, share: float = 0.84) -> None:
+    """A dashed line for every mark in all panels, and above the first one what it is; a text that finds no room is left out.
+
+    `share`: of the picture's width that the panels will have.
+    """
     found = marks_of(seen)
     for panel in panels:
         for mark in found:
@@ -55,13 +58,13 @@ def draw_marks(drawn: Picture, panels: Sequence[Any], seen: Seen) -> None:
         return
     first = panels[0]
     taken = [-1.0] * ROWS  # Where the last text of each row ends, as a share of the panel.
-    width = drawn.get_figwidth() * 0.86
+    width = drawn.get_figwidth() * share
     begin, end = first.get_xlim()
     for mark in found:
-        share = (mark.at_s - begin) / (end - begin)
-        room = (len(mark.text) * 0.074 + 0.12) / width
-        left = share + room > 1.0
-        start, stop = (share - room, share) if left else (share, share + room)
+        place = (mark.at_s - begin) / (end - begin)
+        room = (len(mark.text) * 0.063 + 0.1) / width
+        left = place + room > 1.0
+        start, stop = (place - room, place) if left else (place, place + room)
         row = next((row for row in range(ROWS) if start > taken[row]), None)
         if row is None:
             continue

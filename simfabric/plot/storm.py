@@ -39,7 +39,7 @@ def storm(source: Any, theme: str = "light") -> Picture:
         below.set_ylim(0, max(1.0, float((connected.max() - connected).max()) * 1.1))
         time_axis(below.xaxis, at[-1])
         below.set_xlim(0, at[-1])
-        draw_marks(drawn, (above, below), run)
+        draw_marks(drawn, (above, below), run, 0.78)
         drawn.align_ylabels((above, below))
         peak = int(np.argmax(per_second(run, at, "dials")))
         drawn.told = (

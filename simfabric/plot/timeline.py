@@ -42,7 +42,7 @@ def timeline(source: Any, theme: str = "light") -> Picture:
             panels[-1].set_xlabel(f"simulated time\nnothing to show: {'; '.join(silent)}")
         for axes in panels:
             axes.set_xlim(0, at[-1])
-        draw_marks(drawn, panels, run)
+        draw_marks(drawn, panels, run, 0.69)
         drawn.align_ylabels(panels)
         happened = "; ".join(f"{mark.text} at {mark.at_s:g} s" for mark in marks_of(run)[:8]) or "nothing went wrong"
         most = format_count(run.column("timeline", "connected").max())

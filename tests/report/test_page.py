@@ -104,16 +104,13 @@ def test_elements_escape_what_they_hold():
     assert escaped(Markup("<b>")) == "<b>" and '<th scope="row">&lt;</th>' in table(("a",), [("<",)])
 
 
-def test_the_command_makes_a_page_of_a_topology_and_of_a_folder(monkeypatch, capsys, tmp_path):
+def test_the_command_makes_a_page_of_a_run_and_tells_its_size(monkeypatch, capsys, tmp_path):
+    """Of a folder, too: see the README and its test."""
     file = tmp_path / "small.yaml"
     file.write_text("version: 1\nname: small\nrun: {duration: 3s, warmup: 1s}\nclients: {count: 20}\n")
     monkeypatch.chdir(tmp_path)
-    assert call(monkeypatch, "run", str(file), "--quiet", "--out", "kept") == cli.RAN
-    assert call(monkeypatch, "report", "kept", "--out", "kept.html") == cli.RAN
     assert call(monkeypatch, "report", str(file), "--set", "clients.count=10") == cli.RAN
     assert "a page of" in capsys.readouterr().out and (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
-    assert call(monkeypatch, "plot", "kept", "--picture", "topology", "--theme", "dark", "--out", "kept.svg") == cli.RAN
-    assert "components" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
