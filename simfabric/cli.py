@@ -35,6 +35,7 @@ def run(
     window: Annotated[str | None, typer.Option(help="exact, or a duration such as 5ms.")] = None,
     workers: Annotated[int | None, typer.Option(help="Threads; the result does not depend on it.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the result: manifest and tables.")] = None,
+    openmetrics: Annotated[Path | None, typer.Option(help="File for the figures as OpenMetrics text.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the summary.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
     check_slo: Annotated[bool, typer.Option("--check-slo", help="Exit with 4 if an SLO is missed.")] = False,
@@ -52,6 +53,8 @@ def run(
     result = run_topology(topology, progress=False if quiet or json else None, allow_large=allow_large)
     if out is not None:
         result.save(out)
+    if openmetrics is not None:
+        openmetrics.write_text(result.open_metrics(), encoding="utf-8")
     if json:
         sys.stdout.write(as_json(result) + "\n")
     elif not quiet:
@@ -248,6 +251,87 @@ def fuzz(
     for failure in swarm.failures[:10]:
         sys.stdout.write(told(failure, out) + "\n")
     _end(not swarm.failures, len(swarm.findings) < seeds)
+
+
+@app.command()
+def estimate(
+    file: File,
+    sets: Sets = None,
+    run: Annotated[bool, typer.Option("--run", help="Run it too, and show both.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Estimate utilisation and waits by operational laws and queueing formulas, in milliseconds; with --run beside a simulation."""
+    import json as writing
+
+    from simfabric.facade import estimate as estimated
+    from simfabric.facade import run as run_topology
+    from simfabric.topology import load
+
+    topology = load(file, sets or [])
+    found = estimated(topology, run_topology(topology) if run else None)
+    sys.stdout.write((writing.dumps(found.figures(), indent=2, allow_nan=False) if json else found.text()) + "\n")
+
+
+@app.command()
+def calibrate(
+    file: File,
+    k6: Annotated[list[Path] | None, typer.Option(help="Summary of k6, JSON. Repeatable, as the others.")] = None,
+    locust: Annotated[list[Path] | None, typer.Option(help="Statistics of Locust, the CSV that ends in _stats.csv.")] = None,
+    kafka: Annotated[list[Path] | None, typer.Option(help="What kafka-producer-perf-test or kafka-consumer-perf-test printed.")] = None,
+    prometheus: Annotated[list[Path] | None, typer.Option(help="Answer to a range query of Prometheus, JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the topology; not given: it is printed.")] = None,
+) -> None:
+    """Make a topology that extends another by what measurements of a real fabric say, each key with where it came from."""
+    from simfabric.planning.calibrating import calibrate as calibrated
+
+    given = (("k6", k6), ("locust", locust), ("kafka", kafka), ("prometheus", prometheus))
+    text = calibrated(file, [(tool, path) for tool, paths in given for path in paths or []], out)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    if out.exists():
+        raise typer.BadParameter(f"{out} exists; name another file", param_hint="--out")
+    out.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def capacity(
+    file: File,
+    vary: Annotated[str, typer.Option(help="What to find: gateways.count, storage.shards, clients.count, traffic.chat.rate …")],
+    slo: Annotated[str | None, typer.Option(help='What must hold: "delivery.p99 < 2s, ack.p95 < 1s"; not given: the topology\'s delivery p99.')] = None,
+    vary_range: Annotated[str | None, typer.Option(metavar="LOW:HIGH", help="Where to look.")] = None,
+    sets: Sets = None,
+    level: Annotated[float, typer.Option(help="Of the interval.", min=0.5, max=0.999)] = 0.95,
+    precision: Annotated[float, typer.Option(help="Half the interval to aim at, as a share of the answer.", min=0.005, max=0.5)] = 0.05,
+    prices: Annotated[Path | None, typer.Option(help="Price table, a YAML file; not given: an example.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Not given: one for each core.", min=1)] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the figures and the knee curve.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not tell which runs are being made.")] = False,
+) -> None:
+    """How many are needed, or how much is borne: the answer with an interval, the knee curve, what binds, and the cost."""
+    import json as writing
+
+    from simfabric.facade import capacity as found
+    from simfabric.topology import load
+
+    low, _, high = (vary_range or "").partition(":")
+    between = (low, high) if vary_range is not None else None
+    planned = found(
+        load(file, sets or []),
+        vary=vary,
+        slo=slo,
+        between=between,
+        level=level,
+        precision=precision,
+        prices=prices,
+        processes=processes,
+        tell=None if quiet else lambda line: typer.echo(line, err=True),
+    )
+    if json is not None:
+        json.write_text(writing.dumps(planned.figures(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    sys.stdout.write(planned.text() + "\n")
+    if planned.edge == "missed":
+        raise typer.Exit(SLO_MISSED)
 
 
 @app.command()
