@@ -233,6 +233,27 @@ def report(file: FileOrFolder, out: Annotated[Path, typer.Option(help="An .html 
 
 
 @app.command()
+def fuzz(
+    seeds: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many topologies.")] = 200,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of them: a seed is a topology.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for what breaks a law, shrunk, one topology each.")] = Path("."),
+    processes: Processes = None,
+) -> None:
+    """Look for a broken law in small fabrics drawn at random, with faults."""
+    from simfabric.planning.swarm import fuzz as look
+    from simfabric.planning.swarm_words import summary, told
+    from simfabric.planning.telling import runs_bar
+
+    with runs_bar("swarm", None) as tell:
+        swarm = look(seeds, first_seed, processes=processes, tell=tell)
+    sys.stdout.write(summary(swarm) + "\n")
+    out.mkdir(parents=True, exist_ok=True)
+    for failure in swarm.failures[:10]:
+        sys.stdout.write(told(failure, out) + "\n")
+    _end(not swarm.failures, len(swarm.findings) < seeds)
+
+
+@app.command()
 def estimate(
     file: File,
     sets: Sets = None,
