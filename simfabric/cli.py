@@ -93,6 +93,23 @@ def check(file: File, sets: Sets = None, allow_large: AllowLarge = False) -> Non
 
 
 @app.command()
+def experiment(
+    file: Annotated[Path, typer.Argument(help="Experiment, a YAML file.", show_default=False)],
+    replications: Annotated[int | None, typer.Option(help="Instead of those that the file says.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="The small form that the file states.")] = False,
+    processes: Annotated[int | None, typer.Option(help="Runs at the same time; the results do not depend on it.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Forget what was run before, or go on from there.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; not given: beside the file.")] = None,
+) -> None:
+    """Answer the question of an experiment: run what is missing, and write NAME.parquet, NAME.svg and NAME.md."""
+    from simfabric.facade import experiment as run_experiment
+    from simfabric.planning.experiments.page import headline
+
+    findings = run_experiment(file, short=short, replications=replications, fresh=fresh, out=out, processes=processes)
+    sys.stdout.write(f"{findings.experiment.form.question.strip()}\n{headline(findings)}\n{(out or file.parent) / findings.experiment.name}.md\n")
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of topology files, for editors."""
     import json
@@ -145,6 +162,6 @@ def main() -> None:
     except OSError as error:
         sys.stderr.write(f"{error.filename or 'file'}: {error.strerror or error}\n")
         sys.exit(WRONG)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"{stop or 'interrupted'}\n")
         sys.exit(INTERRUPTED)
