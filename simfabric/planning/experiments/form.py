@@ -19,6 +19,9 @@ class Named(Section):
     name: str = required(Text(LONGEST_NAME), "Its name, in tables and pictures; unique.")
     says: str = leaf(Text(300, empty=True), "", "What it is, for people.")
     set: Mapping[str, object] | None = leaf(Changes(), None, "Keys of the topology that it changes; not given: none.")
+    values: Mapping[str, object] | None = leaf(
+        Changes(), None, "Of a case: words with values; a design that sets a key to $word takes the value that the case gives it."
+    )
 
 
 class Short(Section):

@@ -114,12 +114,13 @@ class _Maker:
         designs = self._chosen([*_named(form.designs, "designs"), *_combined(form.vary, "vary")], form.short.designs, "designs")
         cases = self._chosen([*_named(form.cases, "cases"), *_combined(form.across, "across")], form.short.cases, "cases")
         cases = cases or [("", "", {}, {})]
+        words = {each.name: {f"${word}": value for word, value in (each.values or {}).items()} for each in form.cases}
         if self.problems:
             raise TopologyError(self.problems.values())
         if len(designs) * len(cases) > MOST_RUNS or len(designs) < 2:
             law = f"must have 2 to {MOST_RUNS} designs in all cases together, not {len(designs)} in each of {len(cases)}"
             raise TopologyError([Problem(str(self.tree.place), "", "", law, "vary fewer keys, or add a design")])
-        made = tuple(Case(name, says, changes, tuple(self._arm((places, changes), each) for each in designs)) for name, says, changes, places in cases)
+        made = tuple(Case(case[0], case[1], case[2], tuple(self._arm(case, each, words.get(case[0], {})) for each in designs)) for case in cases)
         if self.problems:
             raise TopologyError(self.problems.values())
         return made
@@ -132,19 +133,22 @@ class _Maker:
             self.problems[str(refusal.path)] = _at(self.tree, refusal.path, problem)
         return all_of if names is None or not self.short else [part for part in all_of if part[0] in names]
 
-    def _arm(self, case: tuple[Mapping[str, Path], Mapping[str, object]], part: _Part) -> Arm:
-        """A design in a case: the whole's changes, those of the short form, of the case, and of the design, later ones over earlier ones."""
+    def _arm(self, case: _Part, part: _Part, words: Mapping[str, object]) -> Arm:
+        """A design in a case: the whole's changes, those of the short form, of the case, and of the design, later ones over earlier ones.
+
+        `words` are the values that the case gives: {"$drain": "50s"}.
+        """
         name, _, changes, places = part
         layers: list[tuple[Mapping[str, object], Mapping[str, Path]]] = [(self.form.set or {}, {key: ("set", key) for key in self.form.set or {}})]
         if self.short:
             layers.append((self.form.short.set or {}, {key: ("short", "set", key) for key in self.form.short.set or {}}))
-        layers += [(case[1], case[0]), (changes, places)]
+        layers += [(case[2], case[3]), (changes, places)]
         together: dict[str, object] = {}
         where: dict[str, Path] = {}
         for values, paths in layers:
             for key, value in values.items():
                 together.pop(key, None)  # What is changed later stands later.
-                together[key], where[key] = value, paths[key]
+                together[key], where[key] = words.get(value, value) if isinstance(value, str) else value, paths[key]
         try:
             return Arm(together, design(self.base, together).topology, name)
         except (TopologyError, Refusals) as error:
