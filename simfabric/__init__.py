@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 from simfabric._version import __version__
 
 if TYPE_CHECKING:
-    from simfabric import policies
+    from simfabric import plot, policies
     from simfabric.errors import SimfabricError, TopologyError
     from simfabric.facade import run
     from simfabric.planning import Plan, plan
+    from simfabric.planning.comparing import compare
+    from simfabric.planning.replicating import replicate
+    from simfabric.planning.sensitivity import sensitivity
     from simfabric.running import Result
     from simfabric.topology import Topology, explain, load, loads, schema
 
@@ -30,16 +33,23 @@ _HOMES = {
     "SimfabricError": "simfabric.errors",
     "Topology": "simfabric.topology",
     "TopologyError": "simfabric.errors",
+    "compare": "simfabric.planning.comparing",
     "explain": "simfabric.topology",
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
     "plan": "simfabric.planning",
+    "plot": "simfabric.plot",
     "policies": "simfabric.policies",
+    "replicate": "simfabric.planning.replicating",
     "run": "simfabric.facade",
     "schema": "simfabric.topology",
+    "sensitivity": "simfabric.planning.sensitivity",
 }
 
-__all__ = ["Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "explain", "load", "loads", "plan", "policies", "run", "schema"]
+__all__ = [
+    "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "compare", "explain", "load", "loads", "plan", "plot", "policies",
+    "replicate", "run", "schema", "sensitivity",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -47,6 +57,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"simfabric has no {name!r}; it has {', '.join(__all__)}")
     module = importlib.import_module(_HOMES[name])
-    value = module if _HOMES[name].endswith(f".{name}") else getattr(module, name)
+    value = module if name == "policies" else getattr(module, name)
     globals()[name] = value
     return value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(help="Topology, a YAML file.", show_default=False)]
+FileOrFolder = Annotated[Path, typer.Argument(help="A topology file, or a folder that run --out wrote.", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: --set gateways.count=8. Repeatable.")]
 AllowLarge = Annotated[bool, typer.Option("--allow-large", help="Run even if the plan says that the memory will not do.")]
 
@@ -92,6 +93,142 @@ def check(file: File, sets: Sets = None, allow_large: AllowLarge = False) -> Non
     refuse_what_does_not_fit(planned, allow_large)
 
 
+Metrics = Annotated[list[str] | None, typer.Option("--metric", help="Such as delivery.p99; repeatable. Not given: the usual ones.")]
+Replications = Annotated[int, typer.Option(help="Independent runs of each design.")]
+Processes = Annotated[int | None, typer.Option(help="How many runs at once; not given: as many as cores whose runs fit the memory.")]
+Scheduler = Annotated[str | None, typer.Option(help="A Dask scheduler to run on instead of here: tcp://127.0.0.1:8786.")]
+Level = Annotated[float, typer.Option(help="How sure intervals are.")]
+
+
+def _writable(file: Path | None) -> Path | None:
+    """A file that can be written, before anything is run for it."""
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        raise typer.BadParameter(f"{file} is no file in a folder that exists; name another one")
+    return file
+
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.", callback=_writable)]
+
+
+@app.command()
+def replicate(
+    file: File,
+    sets: Sets = None,
+    metrics: Metrics = None,
+    replications: Replications = 10,
+    precision: Annotated[float | None, typer.Option(help="Add replications until each metric is this sure, relative: 0.05.")] = None,
+    find_warmup: Annotated[bool, typer.Option("--find-warmup", help="By MSER-5, instead of run.warmup.")] = False,
+    level: Level = 0.95,
+    processes: Processes = None,
+    scheduler: Scheduler = None,
+    json: JsonFile = None,
+) -> None:
+    """Run a topology under independent luck and print its metrics with intervals."""
+    from simfabric.planning.metrics import USUAL
+    from simfabric.planning.replicating import replicate as replicate_topology
+    from simfabric.planning.saying import say
+    from simfabric.topology import load
+
+    warmup: Literal["found", "given"] = "found" if find_warmup else "given"
+    study = replicate_topology(load(file, sets or []), metrics or USUAL, replications, precision=precision, level=level, warmup=warmup, processes=processes)
+    sys.stdout.write(say(study, json) + "\n")
+    _end(study.lawful, study.partial)
+
+
+@app.command()
+def compare(
+    file: File,
+    vary: Annotated[list[str], typer.Option(metavar="KEY=A,B", help="Values to compare: --vary fanout.pattern=broadcast,targeted. Repeatable.")],
+    sets: Sets = None,
+    metrics: Metrics = None,
+    replications: Replications = 10,
+    level: Level = 0.95,
+    processes: Processes = None,
+    scheduler: Scheduler = None,
+    json: JsonFile = None,
+) -> None:
+    """Compare designs under the same luck: differences with intervals, and the winner of each metric if the data tell."""
+    from simfabric.planning.cluster import scheduler_or_here
+    from simfabric.planning.comparing import compare as compare_designs
+    from simfabric.planning.designs import read_vary
+    from simfabric.planning.metrics import USUAL
+    from simfabric.planning.saying import say
+    from simfabric.topology import load
+
+    topology, varied, names = load(file, sets or []), read_vary(vary), metrics or USUAL
+    with scheduler_or_here(scheduler) as executor:
+        found = compare_designs(topology, varied, replications, metrics=names, level=level, processes=processes, executor=executor)
+    sys.stdout.write(say(found, json) + "\n")
+    _end(found.lawful, found.partial)
+
+
+@app.command()
+def sensitivity(
+    file: File,
+    key: Annotated[list[str], typer.Option(metavar="KEY=LOW..HIGH", help="A key that holds a number: gateways.work.delivery=5us..20us. Repeatable.")],
+    sets: Sets = None,
+    metric: Annotated[str, typer.Option(help="What the keys are to move.")] = "delivery.p99",
+    method: Annotated[str, typer.Option(help="tornado (one key at a time) or morris (all together).")] = "tornado",
+    replications: Replications = 10,
+    level: Level = 0.95,
+    processes: Processes = None,
+    scheduler: Scheduler = None,
+    json: JsonFile = None,
+) -> None:
+    """Find which keys move a metric, and how sure that is."""
+    from simfabric.planning.cluster import scheduler_or_here
+    from simfabric.planning.ranges import read_keys
+    from simfabric.planning.saying import say
+    from simfabric.planning.sensitivity import sensitivity as sensitivity_of
+    from simfabric.topology import load
+
+    topology, keys = load(file, sets or []), read_keys(key)
+    with scheduler_or_here(scheduler) as executor:
+        found = sensitivity_of(topology, keys, metric, method, replications, level=level, processes=processes, executor=executor)
+    sys.stdout.write(say(found, json) + "\n")
+    _end(not found.grid.broken, found.grid.partial)
+
+
+@app.command()
+def metrics() -> None:
+    """List the metrics that a run can be asked for by name."""
+    from simfabric.planning.saying import listed
+
+    sys.stdout.write(listed() + "\n")
+
+
+@app.command()
+def plot(
+    file: FileOrFolder,
+    picture: Annotated[str, typer.Option(help="topology, timeline, delay, gateways, fan_out, storm or waterfall.")] = "timeline",
+    out: Annotated[Path, typer.Option(help="A .png, .svg or .pdf file.")] = Path("picture.png"),
+    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    sets: Sets = None,
+) -> None:
+    """Draw one picture of a result, or of a run of a topology."""
+    from simfabric.facade import opened
+    from simfabric.plot import draw, prepared
+
+    prepared(picture, theme, out)
+    drawn = draw(picture, opened(file, sets or ()), theme)
+    drawn.save(out)
+    sys.stdout.write(f"{out}: {drawn.told}\n")
+
+
+@app.command()
+def report(file: FileOrFolder, out: Annotated[Path, typer.Option(help="An .html file.")] = Path("report.html"), sets: Sets = None) -> None:
+    """Write one self-contained page about a result, or about a run of a topology."""
+    from simfabric.facade import opened
+    from simfabric.report import prepared, write
+
+    prepared(out)
+    found = opened(file, sets or ())
+    write(found, out)
+    sys.stdout.write(f"{out}: a page of {out.stat().st_size / 1e6:.1f} MB about {found.name!r}\n")
+    if found.rows("laws", "broken"):
+        raise typer.Exit(LAW_BROKEN)
+
+
 @app.command()
 def experiment(
     file: Annotated[Path, typer.Argument(help="Experiment, a YAML file.", show_default=False)],
@@ -145,6 +282,14 @@ def version() -> None:
     from simfabric._version import __version__
 
     sys.stdout.write(__version__ + "\n")
+
+
+def _end(lawful: bool, partial: bool) -> None:
+    """The exit code of a study."""
+    if not lawful:
+        raise typer.Exit(LAW_BROKEN)
+    if partial:
+        raise typer.Exit(INTERRUPTED)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from simfabric.errors import SimfabricError
 from simfabric.planning import plan
 from simfabric.planning.experiments import Findings, load_experiment, page, run_experiment, write_findings
 from simfabric.planning.fitting import TooLargeError, refuse_what_does_not_fit
-from simfabric.planning.telling import somebody_looks
+from simfabric.planning.telling import cell_bar, in_notebook, somebody_looks
+from simfabric.plot.seen import Seen, seen
 from simfabric.running import Progress, Result
 from simfabric.running import run as run_once
-from simfabric.topology import Topology
+from simfabric.topology import Topology, load
 from simfabric.units import format_count
 
-__all__ = ["TooLargeError", "bar", "experiment", "refuse_what_does_not_fit", "run"]
+__all__ = ["TooLargeError", "bar", "experiment", "notebook_bar", "opened", "refuse_what_does_not_fit", "run"]
 
 
 def run(topology: Topology, *, progress: bool | None = None, allow_large: bool = False, trail: bool = False) -> Result:
@@ -31,7 +32,7 @@ def run(topology: Topology, *, progress: bool | None = None, allow_large: bool =
     """
     refuse_what_does_not_fit(plan(topology), allow_large)
     shown = somebody_looks() if progress is None else progress
-    with bar(topology) if shown else contextlib.nullcontext() as told:
+    with (notebook_bar if in_notebook() else bar)(topology) if shown else contextlib.nullcontext() as told:
         return run_once(topology, on_progress=told, trail=trail)
 
 
@@ -70,6 +71,18 @@ def _drawn(findings: Findings) -> Any:
     return drawn(findings)
 
 
+def opened(place: Path, sets: Sequence[str] = (), *, progress: bool | None = None) -> Seen:
+    """What pictures and reports see: of the result in a folder, or of a run of the topology in a file, changed by `sets` ("key=value").
+
+    Raises ResultError where the folder holds no result, TopologyError where the file holds no topology.
+    """
+    if not place.is_dir():
+        return seen(run(load(place, sets), progress=progress))
+    if sets:
+        raise SimfabricError(f"--set {sets[0]}: {place} is a result; law: only a run can be changed; cure: name the topology file")
+    return seen(place)
+
+
 @contextlib.contextmanager
 def bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
     """A progress bar on standard error: simulated time, speed against real time, deliveries per second, time left."""
@@ -83,9 +96,21 @@ def bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
         before = [0.0, 0]
 
         def told(now: Progress) -> None:
-            rate = (now.delivered - before[1]) / max(now.wall_s - before[0], 1e-9)
-            before[:] = [now.wall_s, now.delivered]
-            facts = f"{now.simulated_s:.1f} of {now.duration_s:g} s, {now.speed:.3g}x real time, {format_count(round(rate))} deliveries/s"
-            drawn.update(task, completed=now.simulated_s, facts=facts)
+            drawn.update(task, completed=now.simulated_s, facts=_facts(now, before))
 
         yield told
+
+
+@contextlib.contextmanager
+def notebook_bar(topology: Topology) -> Iterator[Callable[[Progress], None]]:
+    """The same below a notebook's cell."""
+    before = [0.0, 0]
+    with cell_bar("simulating") as told:
+        yield lambda now: told(now.simulated_s, topology.run.duration / 1e9, _facts(now, before))
+
+
+def _facts(now: Progress, before: list[float]) -> str:
+    """How far and how fast; `before`: wall time [s] and deliveries when this was last told, which is brought up to date."""
+    rate = (now.delivered - before[1]) / max(now.wall_s - before[0], 1e-9)
+    before[:] = [now.wall_s, now.delivered]
+    return f"{now.simulated_s:.1f} of {now.duration_s:g} s, {now.speed:.3g}x real time, {format_count(round(rate))} deliveries/s"

@@ -1,5 +1,6 @@
 """The command line: what it prints, and with which code it ends."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -57,7 +58,7 @@ def test_quiet_prints_nothing_and_out_keeps_a_result_that_verifies(monkeypatch, 
     assert call(monkeypatch, "run", small, "--quiet", "--out", str(tmp_path / "result")) == cli.RAN
     assert capsys.readouterr().out == ""
     manifest, tables = load_saved(tmp_path / "result")
-    assert manifest["figures"]["name"] == "small" and set(tables) == {"timeline", "placement", "messages", "delays", "stages", "events"}
+    assert manifest["figures"]["name"] == "small" and set(tables) == {"timeline", "placement", "gateways", "messages", "delays", "stages", "events"}
 
 
 def test_a_seed_changes_the_digest_and_the_same_seed_does_not(monkeypatch, capsys, small):
@@ -186,3 +187,54 @@ def test_the_bar_shows_speed_and_deliveries(capsys):
         told(Progress(1.0, 3.0, 0.5, 1000))
         told(Progress(2.0, 3.0, 0.0, 1000))
     assert Progress(2.0, 3.0, 0.0, 1).speed == 0.0 and Progress(1.0, 3.0, 0.5, 1).speed == 2.0
+
+
+def test_a_comparison_prints_its_verdicts_and_writes_its_figures(monkeypatch, capsys, small, tmp_path):
+    arguments = ("compare", small, "--vary", "storage.shards=1,2", "--replications", "2", "--metric", "deliveries", "--processes", "1")
+    assert call(monkeypatch, *arguments, "--json", str(tmp_path / "figures.json")) == cli.RAN
+    assert "deliveries" in capsys.readouterr().out
+    assert json.loads((tmp_path / "figures.json").read_text())["replications"] == [0, 1]
+    assert call(monkeypatch, *arguments, "--json", str(tmp_path / "no" / "figures.json")) == cli.WRONG
+    assert "folder that exists" in capsys.readouterr().err
+
+
+def test_a_study_that_is_interrupted_prints_what_it_has(monkeypatch, capsys, small):
+    from simfabric.planning import many
+
+    runs = []
+    run_once = many.run
+
+    def interrupted(topology):
+        runs.append(topology)
+        if len(runs) == 4:
+            raise KeyboardInterrupt
+        return run_once(topology)
+
+    monkeypatch.setattr(many, "run", interrupted)
+    assert call(monkeypatch, "replicate", small, "--replications", "9", "--metric", "deliveries", "--processes", "1") == cli.INTERRUPTED
+    assert "3 replications of 3s" in (out := capsys.readouterr().out) and "PARTIAL" in out
+
+
+def test_a_study_of_runs_that_break_a_law_ends_with_its_code(monkeypatch, capsys, small):
+    from simfabric.planning import grid
+
+    figures = grid.figures
+    monkeypatch.setattr(grid, "figures", lambda result, names: dataclasses.replace(figures(result, names), broken=("C1",)))
+    assert call(monkeypatch, "replicate", small, "--replications", "2", "--metric", "deliveries", "--processes", "1") == cli.LAW_BROKEN
+    assert "BROKEN LAW: C1 (as it is, replication 1)" in capsys.readouterr().out
+
+
+def test_studies_refuse_what_they_cannot_make(monkeypatch, capsys, small):
+    for arguments, told in (
+        (("compare", small, "--vary", "storage.shards"), "must be a key, an equals sign and values"),
+        (("compare", small, "--vary", "storage.shards=1,2", "--metric", "delay"), "no metric of this name"),
+        (("sensitivity", small, "--key", "network.hop=1ms"), "a low and a high value"),
+        (("replicate", small, "--replications", "1"), "at least 2"),
+    ):
+        assert call(monkeypatch, *arguments) == cli.WRONG
+        assert told in capsys.readouterr().err
+
+
+def test_metrics_lists_them(monkeypatch, capsys):
+    assert call(monkeypatch, "metrics") == cli.RAN
+    assert "delivery.p99" in capsys.readouterr().out

@@ -81,3 +81,15 @@ def finish(gateway: int, core: int, begins: int, now: int, nodes: Nodes, tally: 
     nodes.busy[gateway] += now - begins
     nodes.state[gateway, FRAMES] += 1
     tally.counters[WORK] += now - begins
+
+
+@inlined
+def end_turn(gateway: int, first_core: int, turn: int, nodes: Nodes, tally: Tally) -> None:
+    """A frame has been written to all of a gateway's connections: count the work of the cores that took it up."""
+    given = 0
+    for core in range(first_core, first_core + nodes.settings[CORES]):
+        if nodes.turn[core, 0] == turn:
+            given += nodes.free_at[core] - nodes.turn[core, 1]
+    nodes.busy[gateway] += given
+    nodes.state[gateway, FRAMES] = turn
+    tally.counters[WORK] += given

@@ -10,7 +10,7 @@ from typing import Any
 from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, inlined, to_word
 from simfabric.kernels.catching_up import leave_trail, out_of_order, tell
-from simfabric.kernels.cores import take_up, worked
+from simfabric.kernels.cores import end_turn, take_up, worked
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.slow import refuse
@@ -47,7 +47,6 @@ from simfabric.kernels.state import (
     STAGE_HOT,
     START,
     TO_GHOSTS,
-    WORK,
     Book,
     Crowd,
     Log,
@@ -154,13 +153,7 @@ def fan_out(
     tally.digest[0] = mark
     tally.counters[LIVE] += live
     tally.counters[DELAY_SUM] += delay_sum
-    given = 0
-    for core in range(first_core, first_core + nodes.settings[CORES]):
-        if nodes.turn[core, 0] == turn:
-            given += nodes.free_at[core] - nodes.turn[core, 1]
-    nodes.busy[gateway] += given
-    nodes.state[gateway, FRAMES] = turn
-    tally.counters[WORK] += given
+    end_turn(gateway, first_core, turn, nodes, tally)
 
 
 def write_in_vain(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, to_word
 from simfabric.kernels.catching_up import leave_trail, tell
-from simfabric.kernels.cores import take_up, worked
+from simfabric.kernels.cores import end_turn, take_up, worked
 from simfabric.kernels.fanout import write_in_vain
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.servers import free_first
@@ -35,7 +35,6 @@ from simfabric.kernels.state import (
     START,
     TRANSIENT_DROPPED,
     TRANSIENT_LIVE,
-    WORK,
     Book,
     Crowd,
     Log,
@@ -110,10 +109,4 @@ def fan_out_transient(
         if len(tally.trail) > 0:
             leave_trail(message, seat, arrives, tally)
         tally.digest[0] = (tally.digest[0] + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
-    given = 0
-    for core in range(first_core, first_core + nodes.settings[CORES]):
-        if nodes.turn[core, 0] == turn:
-            given += nodes.free_at[core] - nodes.turn[core, 1]
-    nodes.busy[gateway] += given
-    nodes.state[gateway, FRAMES] = turn
-    tally.counters[WORK] += given
+    end_turn(gateway, first_core, turn, nodes, tally)

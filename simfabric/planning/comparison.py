@@ -16,7 +16,7 @@ from simfabric.analysis.paired import Paired, paired
 from simfabric.planning import tables
 from simfabric.planning.designs import Design
 from simfabric.planning.grid import Grid
-from simfabric.planning.metrics import METRICS, written
+from simfabric.planning.metrics import METRICS, written, written_change
 from simfabric.planning.study import ending_notes, finite_list, interval_figures, why_not
 from simfabric.running.text import plain
 from simfabric.topology import Topology
@@ -196,11 +196,12 @@ class Comparison:
         unit, away, first = METRICS[name].unit, pair.difference, self.interval(name, 0)
         share = f"{100 * away.estimate / abs(first.estimate):+.2g} %" if first is not None and first.estimate else ""
         correlation = "-" if pair.correlation is None else f"{pair.correlation:.2f}"
-        return written(away.estimate, unit), f"{written(away.low, unit)} .. {written(away.high, unit)}", share, correlation
+        return written_change(away.estimate, unit), f"{written_change(away.low, unit)} .. {written_change(away.high, unit)}", share, correlation
 
     def _notes(self) -> list[str]:
         wide = max(map(len, self.metrics))
         notes = [f"{name:<{wide}}  {METRICS[name].better} is better; {plain(self.verdict(name).says)}" for name in self.metrics]
         together = f"the {self.pairs} differences between designs of a metric hold together" if self.pairs > 1 else "the difference of a metric holds"
-        notes += ["", f"same luck in every design (common random numbers); {together} with {self.level:.0%} (Bonferroni), each metric by itself"]
+        how = " (Bonferroni)" if self.pairs > 1 else ""
+        notes += ["", f"same luck in every design (common random numbers); {together} with {self.level:.0%}{how}, each metric by itself"]
         return [*notes, *ending_notes(self.grid)]

@@ -37,7 +37,8 @@ class Design:
 
     def replication(self, number: int) -> Topology:
         """The design in one replication: the same number is the same luck in every design."""
-        return self.topology.with_({"run.replication": number})
+        run = self.topology.run.model_copy(update={"replication": number})  # One number: no need to read and check the whole topology again.
+        return self.topology.model_copy(update={"run": run})
 
 
 def design(topology: Topology, changes: Mapping[str, object]) -> Design:

@@ -23,6 +23,7 @@ from simfabric.topology import Topology
 
 Array = np.ndarray[Any, Any]
 MOST_REPLICATION = 1_000_000
+MOST_RUNS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,13 @@ def run_rows(
     processes: int | None,
     tell: Callable[[int, int], None] | None,
 ) -> Grid:
-    """The same where each replication has designs of its own, as many as the others."""
+    """The same where each replication has designs of its own, as many as the others. Raises SimfabricError for too many runs."""
+    wide, interrupted = len(rows[0]), False
+    if len(rows) * wide > MOST_RUNS:
+        raise SimfabricError(f"{len(rows)} x {wide} runs: must be at most {MOST_RUNS} in all\n    cure: fewer replications, designs or keys")
     if executor is None:
         processes = processes_that_fit({id(one.topology): one.topology for row in rows for one in row}.values(), processes)
     topologies = [one.replication(number) for row, number in zip(rows, replications, strict=True) for one in row]
-    wide, interrupted = len(rows[0]), False
     try:
         done = run_many(topologies, partial(figures, names=metrics), executor=executor, processes=processes, tell=tell)
     except Interrupted as stop:

@@ -11,7 +11,7 @@ from simfabric.analysis.morris import Effect
 from simfabric.analysis.paired import Paired, paired
 from simfabric.planning import tables
 from simfabric.planning.grid import Grid
-from simfabric.planning.metrics import METRICS, written
+from simfabric.planning.metrics import METRICS, written, written_change
 from simfabric.planning.ranges import Range
 from simfabric.planning.study import ending_notes, finite_list, interval_figures
 from simfabric.running.text import plain
@@ -99,8 +99,8 @@ class Tornado:
             cells = [self.keys[key].path, "#" * round(BAR * swing / widest) if swing == swing else ""]
             for high in (False, True):
                 pair = self.difference(key, high)
-                bounds = "not told" if pair is None else f"{written(pair.difference.low, unit)} .. {written(pair.difference.high, unit)}"
-                change = "" if pair is None else written(pair.difference.estimate, unit)
+                bounds = "not told" if pair is None else f"{written_change(pair.difference.low, unit)} .. {written_change(pair.difference.high, unit)}"
+                change = "" if pair is None else written_change(pair.difference.estimate, unit)
                 cells += [f"{self.keys[key].at(float(high))}: {change}", bounds]
             rows.append(cells)
         return rows
@@ -168,8 +168,16 @@ class Morris:
         unit, rows = METRICS[self.metric].unit, list[tables.Row]()
         for key in self.order:
             one, interval = self.effects[key], self.intervals[key]
-            bounds = f"{written(interval.low, unit)} .. {written(interval.high, unit)}" if interval else "-"
-            rows.append((self.keys[key].path, self.keys[key].says, written(one.size, unit), written(one.mean, unit), bounds, written(one.spread, unit)))
+            bounds = f"{written_change(interval.low, unit)} .. {written_change(interval.high, unit)}" if interval else "-"
+            rows.append(
+                (
+                    self.keys[key].path,
+                    self.keys[key].says,
+                    *(written_change(value, unit) for value in (one.size, one.mean)),
+                    bounds,
+                    written_change(one.spread, unit),
+                )
+            )
         return rows
 
     def _notes(self) -> list[str]:

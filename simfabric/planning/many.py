@@ -22,7 +22,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from simfabric.errors import SimfabricError
+from simfabric.errors import SimfabricError, shown
 from simfabric.running import Result, run
 from simfabric.topology import Topology
 
@@ -40,18 +40,20 @@ class Interrupted(KeyboardInterrupt, Generic[T]):
 
 
 class LostWorkersError(SimfabricError):
-    """Workers died again and again. `done` has what is complete, by the place of its topology."""
+    """Workers died again and again. `done` has what is complete, by the place of its topology; `reason` is what the executor said last."""
 
-    def __init__(self, done: Mapping[int, Any], asked: int) -> None:
-        super().__init__(done, asked)
+    def __init__(self, done: Mapping[int, Any], asked: int, reason: str = "") -> None:
+        super().__init__(done, asked, reason)
         self.done = dict(done)
         self.asked = asked
+        self.reason = reason
 
     def __str__(self) -> str:
         missing = [str(place) for place in range(self.asked) if place not in self.done]
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         return (
-            f"worker processes died before they could finish {len(missing)} of {self.asked} runs (numbers {', '.join(missing[:10])}{more})\n"
+            f"workers were lost before they could finish {len(missing)} of {self.asked} runs (numbers {', '.join(missing[:10])}{more}): "
+            f"{shown(self.reason, 200)}\n"
             "    cure: fewer processes or smaller topologies if memory is short; in a script, call simfabric under if __name__ == '__main__':"
         )
 
@@ -83,7 +85,7 @@ def run_many(
     except KeyboardInterrupt:
         raise Interrupted(runs.done, len(runs.topologies)) from None
     if len(runs.done) < len(runs.topologies):
-        raise LostWorkersError(runs.done, len(runs.topologies))
+        raise LostWorkersError(runs.done, len(runs.topologies), runs.reason)
     return [runs.done[place] for place in range(len(runs.topologies))]
 
 
@@ -128,6 +130,7 @@ class _Runs(Generic[T]):
         self.topologies = topologies
         self.measure = measure
         self.done: dict[int, T] = {}
+        self.reason = ""  # What the executor said when it lost a worker.
         self._tell = tell
         self._took = took
 
@@ -165,14 +168,14 @@ class _Runs(Generic[T]):
         try:
             for place in self.missing():
                 futures[executor.submit(measured, self.topologies[place], self.measure)] = place
-        except BrokenExecutor:
-            lost = True
+        except BrokenExecutor as error:
+            lost, self.reason = True, f"{type(error).__name__}: {error}"
         try:
             for future in as_completed(futures):
                 try:
                     came = future.result()
-                except BrokenExecutor:
-                    lost = True
+                except Exception as error:  # What a run raises comes as a value: this is the executor's own, such as a lost worker.
+                    lost, self.reason = True, f"{type(error).__name__}: {error}"
                     continue
                 self._take(futures[future], came)
         finally:

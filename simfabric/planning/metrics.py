@@ -85,6 +85,11 @@ def written(value: float | None, unit: str) -> str:
     return f"-{written}" if number < 0 else written
 
 
+def written_change(value: float, unit: str) -> str:
+    """A difference for people: of shares in percentage points."""
+    return f"{100 * value:.3g} points" if unit == "share" else written(value, unit)
+
+
 def _delay(q: float, result: Result) -> float | None:
     return result.delay(q)
 

@@ -76,7 +76,7 @@ def read_keys(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def _range(path: str, bounds: Sequence[object]) -> Range:
     kind = _kind(path)
     if isinstance(bounds, str) or len(bounds) != 2:
-        raise Refusal("must have a low and a high value", CURE, value=str(bounds))
+        raise Refusal("must have a low and a high value", CURE, value=bounds if isinstance(bounds, str) else "..".join(map(str, bounds)))
     low, high = (_number(kind, bound) for bound in bounds)
     if not low < high:
         raise Refusal("the low value must be below the high one", CURE, value=f"{bounds[0]}..{bounds[1]}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Literal
 
 import numpy as np
 
@@ -24,7 +23,7 @@ def sensitivity(
     topology: Topology,
     keys: Mapping[str, Sequence[object]],
     metric: str = "delivery.p99",
-    method: Literal["tornado", "morris"] = "tornado",
+    method: str = "tornado",
     replications: int = 10,
     *,
     level: float = LEVEL,

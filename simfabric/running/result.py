@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -163,6 +164,15 @@ class Result:
             place += rows
         return used
 
+    def _components(self) -> dict[str, dict[str, float]]:
+        """Of every component: its rows (gateways, shards, …), servers in each, and the work of the whole run [s]."""
+        told, place = {}, 0
+        for name, rows, servers in self.busy_rows:
+            work = int(self.busy[-1, place : place + rows].sum())
+            told[name] = {"rows": rows, "servers": servers, "work_s": work / SECOND}
+            place += rows
+        return told
+
     @cached_property
     def slo(self) -> tuple[Objective, ...]:
         """The promises of the topology and what became of them."""
@@ -211,8 +221,16 @@ class Result:
     def _repr_html_(self) -> str:
         return text.as_html(self)
 
+    @property
+    def plot(self) -> Any:
+        """The pictures of this result, `result.plot.timeline()` and so on: see `simfabric.plot.Pictures`.
+
+        Found by name when asked for, as the public names of the package are: pictures stand above results and a result needs none of them.
+        """
+        return importlib.import_module("simfabric.plot").Pictures(self)
+
     def table(self, name: str) -> pandas.DataFrame:
-        """A table as a pandas frame, times in seconds: timeline, placement, messages, delays, stages or events."""
+        """A table as a pandas frame, times in seconds: timeline, placement, gateways, messages, delays, stages or events."""
         return saving.frame(self, name)
 
     def save(self, folder: str | Path) -> None:
@@ -270,6 +288,10 @@ class Result:
             "limits": self.limits,
             "utilisation": self.utilisation,
             "busiest": self.busiest,
+            "components": self._components(),
+            "fanout": self.topology.fanout.pattern,
+            "clients": self.topology.clients.count,
+            "frames": int(column["frames"][-1]),
             "bottleneck": {"component": weakest.component, "utilisation": weakest.utilisation, "headroom": finite(weakest.headroom)},
             "slo": [{"name": o.name, "target": o.target, "value": finite(o.value), "met": o.met} for o in self.slo],
             "laws": {

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from simfabric.running.result import Result
 
 Columns = dict[str, Any]
-TABLES = ("timeline", "placement", "messages", "delays", "stages", "events")
+TABLES = ("timeline", "placement", "gateways", "messages", "delays", "stages", "events")
+MOST_GATEWAY_ROWS = 100_000  # Of the table of gateways: where samples x gateways are more, samples are left out evenly.
 
 
 class ResultError(SimfabricError):
@@ -45,6 +46,8 @@ def columns_of(result: Result, name: str) -> Columns:
         return columns
     if name == "placement":
         return _placement(result)
+    if name == "gateways":
+        return _gateways(result)
     if name == "messages":
         return {(f"{key}_ns" if key.endswith("_at") else key): result.messages[:, i] for i, key in enumerate(MESSAGE_NAMES)}
     if name == "delays":
@@ -68,6 +71,23 @@ def _placement(result: Result) -> Columns:
     columns["least"] = np.array([held.min() if len(held) else 0 for held in there], np.int64)
     seen = [imbalance(held) for held in there]
     return columns | {"highest": np.array([each.highest for each in seen]), "variation": np.array([each.variation for each in seen])}
+
+
+def _gateways(result: Result) -> Columns:
+    """Every gateway at every sample (see MOST_GATEWAY_ROWS): its connections (-1: not up) and the time that its cores have worked so far."""
+    samples, count = result.held.shape
+    kept = np.unique(np.linspace(0, samples - 1, max(2, min(samples, MOST_GATEWAY_ROWS // count))).astype(np.int64)) if samples else np.empty(0, np.int64)
+    place = 0
+    for component, rows, servers in result.busy_rows:
+        if component == "gateways":
+            busy = result.busy.reshape(samples, -1)[kept, place : place + rows] // servers
+        place += rows
+    return {
+        "at_ns": np.repeat(result.timeline[kept, 0], count),
+        "gateway": np.tile(np.arange(count, dtype=np.int64), len(kept)),
+        "connections": result.held[kept].astype(np.int64).ravel(),
+        "busy_ns": busy.ravel(),
+    }
 
 
 def _bins(histograms: list[tuple[Any, ...]], names: tuple[str, ...]) -> Columns:

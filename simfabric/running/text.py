@@ -228,4 +228,10 @@ def as_html(result: Result) -> str:
 
 def manifest(result: Result) -> dict[str, Any]:
     """What a result folder says of itself, beside its tables."""
-    return {"format": 1, "figures": result.figures(), "topology": result.topology.to_yaml(), "topology_sha256": result.topology.digest}
+    return {
+        "format": 1,
+        "figures": result.figures(),
+        "summary": summary(result),
+        "topology": result.topology.to_yaml(),
+        "topology_sha256": result.topology.digest,
+    }

@@ -33,11 +33,31 @@ def calls():
     return [call for call in words if call and call[0].split("/")[-1] == "simfabric"]
 
 
+def test_the_pictures_and_reports_that_it_shows_are_made(capsys, monkeypatch, tmp_path):
+    lines = next(block for block in blocks("sh") if "simfabric report" in block).splitlines()
+    (tmp_path / "topologies").symlink_to(ROOT / "topologies")
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        typer.main.get_command(cli.app).main(shlex.split(line)[1:], standalone_mode=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"topologies", "results", "delay.svg", "topology.png", "stage_a.html"}
+
+
 def test_the_python_that_it_shows_runs(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     (code,) = blocks("python")
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     assert "stage A: 1min simulated in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "call", [call for call in calls() if call[1] in ("replicate", "compare", "sensitivity") and "FILE" not in call], ids=lambda call: call[1]
+)
+def test_the_studies_that_it_shows_run(call, capsys, monkeypatch):
+    """In this process: a spawned worker takes a second to start."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", [*call, "--processes", "1"])
+    cli.app(standalone_mode=False)
+    assert "stage A" in capsys.readouterr().out
 
 
 def test_every_command_that_it_names_exists_and_takes_the_options_shown():

@@ -48,7 +48,7 @@ def test_what_a_dead_worker_took_with_it_is_run_again(tmp_path):
 
 
 def test_a_worker_that_dies_each_time_is_told_with_what_is_done():
-    with pytest.raises(LostWorkersError, match=r"(?s)1 of 2 runs \(numbers 1\).*cure: fewer processes") as told:
+    with pytest.raises(LostWorkersError, match=r"(?s)1 of 2 runs \(numbers 1\): BrokenProcessPool.*cure: fewer processes") as told:
         run_many(replications(2), dying.always_dies, processes=2)
     assert told.value.done == {0: 0}
 

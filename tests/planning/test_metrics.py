@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from simfabric.planning.metrics import METRICS, REGISTERED, USUAL, UnknownMetricError, measure, metric, written
+from simfabric.planning.metrics import METRICS, REGISTERED, USUAL, UnknownMetricError, measure, metric, written, written_change
 from simfabric.running import run
 from tests.helpers import topology_of
 
@@ -65,3 +65,4 @@ def test_values_are_written_for_people():
         (1234.0, "1/s"), (float("inf"), "ratio"), (2e-9, "s"), (70.0, "s"),
     )]  # fmt: skip
     assert told == ["12.3 ms", "-12.3 us", "0 s", "never", "-", "4.56 %", "1.23", "-12.3k", "1.23k/s", "unbounded", "2 ns", "70 s"]
+    assert written_change(-0.233, "share") == "-23.3 points" and written_change(0.001, "s") == "1 ms"

@@ -251,7 +251,7 @@ def test_a_part_of_a_run_is_the_beginning_of_the_whole(interrupted, result):
 
 
 def test_tables_are_frames_in_seconds(result):
-    timeline, _, messages, delays, stages, events = (result.table(name) for name in TABLES)
+    timeline, _, _, messages, delays, stages, events = (result.table(name) for name in TABLES)
     assert timeline["at_s"].tolist() == (result.timeline[:, 0] / 1e9).tolist()
     assert {"connected", "lag", "busy_gateways_s", "busy_storage_s"} <= set(timeline.columns)
     assert messages["message"].tolist() == list(range(len(messages))) and messages["published_at_s"].is_monotonic_increasing
@@ -270,7 +270,7 @@ def test_a_stage_that_a_message_did_not_reach_is_empty():
 
 
 def test_a_table_that_does_not_exist_is_named_with_those_that_do(result):
-    with pytest.raises(KeyError, match="timeline, placement, messages, delays, stages, events"):
+    with pytest.raises(KeyError, match="timeline, placement, gateways, messages, delays, stages, events"):
         result.table("nonsense")
 
 
