@@ -247,13 +247,14 @@ def experiment(
 
 
 @app.command()
-def schema() -> None:
+def schema(of_experiments: Annotated[bool, typer.Option("--experiment", help="Of experiments, not of topologies.")] = False) -> None:
     """Print the JSON Schema of topology files, for editors."""
     import json
 
+    from simfabric.planning.experiments.schema import experiment_schema
     from simfabric.topology import schema as schema_of
 
-    sys.stdout.write(json.dumps(schema_of(), indent=2) + "\n")
+    sys.stdout.write(json.dumps(experiment_schema() if of_experiments else schema_of(), indent=2) + "\n")
 
 
 @app.command()

@@ -71,7 +71,8 @@ def run_many(
 
     `measure` is called in the worker, so it must be importable there (a function of a module, or a functools.partial of one) and should return
     something small. `executor`: where to run; not given: `processes` of them here (as many as cores by default; 1 runs in this process).
-    `tell(done, asked)` is called after each run, and before it `took(place, measure)`, in this process: to keep what is done. Raises Interrupted at Ctrl-C, LostWorkersError if workers keep dying, and what a run raises.
+    `tell(done, asked)` is called after each run, and before it `took(place, measure)`, in this process: to keep what is done.
+    Raises Interrupted at Ctrl-C, LostWorkersError if workers keep dying, and what a run raises.
     """
     runs = _Runs(tuple(topologies), measure, tell, took)
     count = min(len(runs.topologies), processes_here() if processes is None else max(1, processes))

@@ -36,7 +36,8 @@ class Journal:
         if not self.path.exists():
             return
         if not self.path.is_file() or self.path.stat().st_size > LARGEST:
-            raise SimfabricError(f"{shown(str(self.path), 200)}: must be a journal of at most {LARGEST // 2**20} MB\n    cure: take it away, or run with --fresh")
+            law = f"must be a journal of at most {LARGEST // 2**20} MB"
+            raise SimfabricError(f"{shown(str(self.path), 200)}: {law}\n    cure: take it away, or run with --fresh")
         for line in self.path.read_bytes().split(b"\n"):
             run = _read(line)
             if run is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from simfabric.planning.experiments.findings import Findings
 from simfabric.planning.metrics import METRICS, written
@@ -40,7 +40,7 @@ def headline(findings: Findings) -> str:
 def _said(findings: Findings) -> Iterator[str]:
     """A line for each metric, and one for each two designs that change places."""
     for name in findings.metrics:
-        yield f"- `{name}`, {METRICS[name].says} ({METRICS[name].better} is better): {_verdicts(findings, name)}."
+        yield f"- `{name}` ({METRICS[name].better} is better): {_verdicts(findings, name)}."
         if findings.experiment.form.across is not None and len(findings.experiment.form.across) == 1:
             for crossing in findings.crossings(name):
                 one, other = _cell(crossing.one), _cell(crossing.other)
@@ -51,12 +51,10 @@ def _verdicts(findings: Findings, name: str, figures: bool = False) -> str:
     """What the data say of a metric; neighbouring cases of which they say the same are told together."""
     cases = findings.experiment.cases
     said = [(case, _says(findings, case, name, figures and len(cases) == 1)) for case in range(len(cases))]
-    stretches = [(list(group), says) for says, group in itertools.groupby(said, key=lambda each: each[1])]
-    if len(cases) == 1:
-        return stretches[0][1]
+    stretches = [(says, [cases[case].name for case, _ in group]) for says, group in itertools.groupby(said, key=lambda each: each[1])]
     if len(stretches) == 1:
-        return f"in all {len(cases)} cases {stretches[0][1]}"
-    return "; ".join(f"{_stretch([cases[case].name for case, _ in group])}: {says}" for group, says in stretches)
+        return stretches[0][0] if len(cases) == 1 else f"in all {len(cases)} cases {stretches[0][0]}"
+    return "; ".join(f"{_stretch(names)}: {says}" for says, names in stretches)
 
 
 def _says(findings: Findings, case: int, name: str, figures: bool) -> str:
@@ -135,11 +133,10 @@ def _made(findings: Findings) -> str:
     long = format_duration(durations[0]) if len(durations) == 1 else f"{format_duration(durations[0])} to {format_duration(durations[-1])}"
     clients = sorted({topology.clients.count for topology in arms})
     crowd = format_count(clients[0]) if len(clients) == 1 else f"{format_count(clients[0])} to {format_count(clients[-1])}"
-    changed = "".join(f"\n- changed in every run: `{_code(key)}={_code(str(value))}`" for key, value in (form.set or {}).items())
+    fixed = {**(form.set or {}), **((form.short.set or {}) if experiment.short else {})}
+    changed = "".join(f"\n- changed in every run: `{_code(key)}={_code(_compact(value))}`" for key, value in fixed.items())
     made = [f"- `{_code(case.name)}`: {_changes(case.changes)}" for case in experiment.cases if case.changes]
-    own = [(arm, {key: value for key, value in arm.changes.items() if key not in (form.set or {}) or value != (form.set or {})[key]})
-           for arm in experiment.cases[0].arms]  # fmt: skip
-    made += [f"- `{_code(arm.name)}`: {_changes({k: v for k, v in mine.items() if k not in experiment.cases[0].changes})}" for arm, mine in own]
+    made += [f"- `{_code(arm.name)}`: {_changes(arm.own)}" for arm in experiment.cases[0].arms]
     return (
         f"`simfabric experiment {_code(experiment.path.name)}{' --short' if experiment.short else ''}` with simfabric {_cell(findings.version)}: "
         f"{runs} runs of {long}, {crowd} clients each, {len(findings.replications)} replications; topology `{_code(form.topology)}`.\n"
@@ -149,9 +146,9 @@ def _made(findings: Findings) -> str:
     )
 
 
-def _changes(changes: object) -> str:
+def _changes(changes: Mapping[str, object]) -> str:
     """Changes as --set takes them."""
-    if not isinstance(changes, dict) or not changes:
+    if not changes:
         return "as it is"
     return ", ".join(f"`{_code(key)}={_code(_compact(value))}`" for key, value in changes.items())
 

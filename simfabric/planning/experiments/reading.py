@@ -25,9 +25,10 @@ MOST_RUNS = 1000  # Designs in all cases together.
 
 @dataclass(frozen=True)
 class Arm(Design):
-    """A design of an experiment, with its name."""
+    """A design of an experiment: its name, what it changes by itself (`own`), and all that is changed with it (`changes`)."""
 
     name: str = ""
+    own: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -97,7 +98,8 @@ def _topology(form: Form, tree: Keys, path: FilePath) -> Topology:
         found = files.inside(folder.parent, folder, form.topology)
     except Refusal as refusal:
         law = refusal.law.replace("the topology's folder", "the folder above the experiment's")
-        raise TopologyError([_at(tree, ("topology",), Problem("", "", shown(form.topology), law, "mend the name, relative to the experiment's file"))]) from None
+        problem = Problem("", "topology", shown(form.topology), law, "mend the name, relative to the experiment's file")
+        raise TopologyError([_at(tree, ("topology",), problem)]) from None
     return load(found)
 
 
@@ -150,7 +152,7 @@ class _Maker:
                 together.pop(key, None)  # What is changed later stands later.
                 together[key], where[key] = words.get(value, value) if isinstance(value, str) else value, paths[key]
         try:
-            return Arm(together, design(self.base, together).topology, name)
+            return Arm(together, design(self.base, together).topology, name, changes)
         except (TopologyError, Refusals) as error:
             for problem in error.problems if isinstance(error, TopologyError) else ():
                 told = self._placed(problem, where, places)
