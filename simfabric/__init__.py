@@ -19,7 +19,7 @@ from simfabric._version import __version__
 if TYPE_CHECKING:
     from simfabric import plot, policies
     from simfabric.errors import SimfabricError, TopologyError
-    from simfabric.facade import run
+    from simfabric.facade import experiment, run
     from simfabric.planning import Plan, plan
     from simfabric.planning.comparing import compare
     from simfabric.planning.replicating import replicate
@@ -34,6 +34,7 @@ _HOMES = {
     "Topology": "simfabric.topology",
     "TopologyError": "simfabric.errors",
     "compare": "simfabric.planning.comparing",
+    "experiment": "simfabric.facade",
     "explain": "simfabric.topology",
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
@@ -47,8 +48,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "compare", "explain", "load", "loads", "plan", "plot", "policies",
-    "replicate", "run", "schema", "sensitivity",
+    "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "compare", "experiment", "explain", "load", "loads", "plan", "plot",
+    "policies", "replicate", "run", "schema", "sensitivity",
 ]  # fmt: skip
 
 

@@ -103,10 +103,16 @@ class Findings:
                 last: tuple[int, bool] | None = None
                 for case in range(len(cases)):
                     pair = self.difference(case, other, name, one)
-                    if pair is None or not pair.decided:
+                    if pair is None or not pair.decided or self._within_a_bin(case, one, name, pair):
                         continue
                     first_is_better = (pair.difference.estimate > 0) == (METRICS[name].better == "lower")
                     if last is not None and last[1] != first_is_better:
                         better, worse = (one, other) if last[1] else (other, one)
                         yield Crossing(name, designs[better], designs[worse], cases[last[0]].name, cases[case].name)
                     last = (case, first_is_better)
+
+    def _within_a_bin(self, case: int, design: int, name: str, pair: Paired) -> bool:
+        """Whether all that may lie between two designs is less than what the metric can tell apart."""
+        mean = self.interval(case, design, name)
+        most = max(abs(pair.difference.low), abs(pair.difference.high))
+        return mean is not None and most <= METRICS[name].grain * abs(mean.estimate)

@@ -59,7 +59,7 @@ def _verdicts(findings: Findings, name: str, figures: bool = False) -> str:
 
 def _says(findings: Findings, case: int, name: str, figures: bool) -> str:
     answer = findings.answer(case, name)
-    says = _cell(answer.says)
+    says = _cell(answer.says if len(findings.experiment.cases) == 1 else re.sub(r"; about \d+ replications might", "", answer.says))
     if figures and answer.winner is not None:
         designs = findings.experiment.designs
         best = designs.index(answer.winner)
