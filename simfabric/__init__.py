@@ -19,8 +19,9 @@ from simfabric._version import __version__
 if TYPE_CHECKING:
     from simfabric import plot, policies
     from simfabric.errors import SimfabricError, TopologyError
-    from simfabric.facade import experiment, run
+    from simfabric.facade import capacity, cost, estimate, experiment, run
     from simfabric.planning import Plan, plan
+    from simfabric.planning.calibrating import calibrate
     from simfabric.planning.comparing import compare
     from simfabric.planning.replicating import replicate
     from simfabric.planning.sensitivity import sensitivity
@@ -33,7 +34,11 @@ _HOMES = {
     "SimfabricError": "simfabric.errors",
     "Topology": "simfabric.topology",
     "TopologyError": "simfabric.errors",
+    "calibrate": "simfabric.planning.calibrating",
+    "capacity": "simfabric.facade",
     "compare": "simfabric.planning.comparing",
+    "cost": "simfabric.facade",
+    "estimate": "simfabric.facade",
     "experiment": "simfabric.facade",
     "explain": "simfabric.topology",
     "load": "simfabric.topology",
@@ -48,8 +53,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "compare", "experiment", "explain", "load", "loads", "plan", "plot",
-    "policies", "replicate", "run", "schema", "sensitivity",
+    "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "calibrate", "capacity", "compare", "cost", "estimate",
+    "experiment", "explain", "load", "loads", "plan", "plot", "policies", "replicate", "run", "schema", "sensitivity",
 ]  # fmt: skip
 
 

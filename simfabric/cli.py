@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from simfabric.cli_experiment import experiment, schema
+
 RAN, WRONG, LAW_BROKEN, SLO_MISSED, INTERRUPTED = 0, 2, 3, 4, 130
 
 app = typer.Typer(
@@ -27,6 +29,10 @@ Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", he
 AllowLarge = Annotated[bool, typer.Option("--allow-large", help="Run even if the plan says that the memory will not do.")]
 
 
+app.command()(experiment)
+app.command()(schema)
+
+
 @app.command()
 def run(
     file: File,
@@ -35,6 +41,7 @@ def run(
     window: Annotated[str | None, typer.Option(help="exact, or a duration such as 5ms.")] = None,
     workers: Annotated[int | None, typer.Option(help="Threads; the result does not depend on it.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the result: manifest and tables.")] = None,
+    openmetrics: Annotated[Path | None, typer.Option(help="File for the figures as OpenMetrics text.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the summary.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
     check_slo: Annotated[bool, typer.Option("--check-slo", help="Exit with 4 if an SLO is missed.")] = False,
@@ -52,6 +59,8 @@ def run(
     result = run_topology(topology, progress=False if quiet or json else None, allow_large=allow_large)
     if out is not None:
         result.save(out)
+    if openmetrics is not None:
+        openmetrics.write_text(result.open_metrics(), encoding="utf-8")
     if json:
         sys.stdout.write(as_json(result) + "\n")
     elif not quiet:
@@ -230,31 +239,105 @@ def report(file: FileOrFolder, out: Annotated[Path, typer.Option(help="An .html 
 
 
 @app.command()
-def experiment(
-    file: Annotated[Path, typer.Argument(help="Experiment, a YAML file.", show_default=False)],
-    replications: Annotated[int | None, typer.Option(help="Instead of those that the file says.")] = None,
-    short: Annotated[bool, typer.Option("--short", help="The small form that the file states.")] = False,
-    processes: Annotated[int | None, typer.Option(help="Runs at the same time; the results do not depend on it.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Forget what was run before, or go on from there.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results; not given: beside the file.")] = None,
+def fuzz(
+    seeds: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many topologies.")] = 200,
+    first_seed: Annotated[int, typer.Option(min=0, help="The first of them: a seed is a topology.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for what breaks a law, shrunk, one topology each.")] = Path("."),
+    processes: Processes = None,
 ) -> None:
-    """Answer the question of an experiment: run what is missing, and write NAME.parquet, NAME.svg and NAME.md."""
-    from simfabric.facade import experiment as run_experiment
-    from simfabric.planning.experiments.page import headline
+    """Look for a broken law in small fabrics drawn at random, with faults."""
+    from simfabric.planning.swarm import fuzz as look
+    from simfabric.planning.swarm_words import summary, told
+    from simfabric.planning.telling import runs_bar
 
-    findings = run_experiment(file, short=short, replications=replications, fresh=fresh, out=out, processes=processes)
-    sys.stdout.write(f"{findings.experiment.form.question.strip()}\n{headline(findings)}\n{(out or file.parent) / findings.experiment.name}.md\n")
+    with runs_bar("swarm", None) as tell:
+        swarm = look(seeds, first_seed, processes=processes, tell=tell)
+    sys.stdout.write(summary(swarm) + "\n")
+    out.mkdir(parents=True, exist_ok=True)
+    for failure in swarm.failures[:10]:
+        sys.stdout.write(told(failure, out) + "\n")
+    _end(not swarm.failures, len(swarm.findings) < seeds)
 
 
 @app.command()
-def schema(of_experiments: Annotated[bool, typer.Option("--experiment", help="Of experiments, not of topologies.")] = False) -> None:
-    """Print the JSON Schema of topology files, for editors."""
-    import json
+def estimate(
+    file: File,
+    sets: Sets = None,
+    run: Annotated[bool, typer.Option("--run", help="Run it too, and show both.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Estimate utilisation and waits by operational laws and queueing formulas, in milliseconds; with --run beside a simulation."""
+    import json as writing
 
-    from simfabric.planning.experiments.schema import experiment_schema
-    from simfabric.topology import schema as schema_of
+    from simfabric.facade import estimate as estimated
+    from simfabric.facade import run as run_topology
+    from simfabric.topology import load
 
-    sys.stdout.write(json.dumps(experiment_schema() if of_experiments else schema_of(), indent=2) + "\n")
+    topology = load(file, sets or [])
+    found = estimated(topology, run_topology(topology) if run else None)
+    sys.stdout.write((writing.dumps(found.figures(), indent=2, allow_nan=False) if json else found.text()) + "\n")
+
+
+@app.command()
+def calibrate(
+    file: File,
+    k6: Annotated[list[Path] | None, typer.Option(help="Summary of k6, JSON. Repeatable, as the others.")] = None,
+    locust: Annotated[list[Path] | None, typer.Option(help="Statistics of Locust, the CSV that ends in _stats.csv.")] = None,
+    kafka: Annotated[list[Path] | None, typer.Option(help="What kafka-producer-perf-test or kafka-consumer-perf-test printed.")] = None,
+    prometheus: Annotated[list[Path] | None, typer.Option(help="Answer to a range query of Prometheus, JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the topology; not given: it is printed.")] = None,
+) -> None:
+    """Make a topology that extends another by what measurements of a real fabric say, each key with where it came from."""
+    from simfabric.planning.calibrating import calibrate as calibrated
+
+    given = (("k6", k6), ("locust", locust), ("kafka", kafka), ("prometheus", prometheus))
+    text = calibrated(file, [(tool, path) for tool, paths in given for path in paths or []], out)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    if out.exists():
+        raise typer.BadParameter(f"{out} exists; name another file", param_hint="--out")
+    out.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def capacity(
+    file: File,
+    vary: Annotated[str, typer.Option(help="What to find: gateways.count, storage.shards, clients.count, traffic.chat.rate …")],
+    slo: Annotated[str | None, typer.Option(help='What must hold: "delivery.p99 < 2s, ack.p95 < 1s"; not given: the topology\'s delivery p99.')] = None,
+    vary_range: Annotated[str | None, typer.Option(metavar="LOW:HIGH", help="Where to look.")] = None,
+    sets: Sets = None,
+    level: Annotated[float, typer.Option(help="Of the interval.", min=0.5, max=0.999)] = 0.95,
+    precision: Annotated[float, typer.Option(help="Half the interval to aim at, as a share of the answer.", min=0.005, max=0.5)] = 0.05,
+    prices: Annotated[Path | None, typer.Option(help="Price table, a YAML file; not given: an example.")] = None,
+    processes: Annotated[int | None, typer.Option(help="Not given: one for each core.", min=1)] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="File for the figures and the knee curve.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Do not tell which runs are being made.")] = False,
+) -> None:
+    """How many are needed, or how much is borne: the answer with an interval, the knee curve, what binds, and the cost."""
+    import json as writing
+
+    from simfabric.facade import capacity as found
+    from simfabric.topology import load
+
+    low, _, high = (vary_range or "").partition(":")
+    between = (low, high) if vary_range is not None else None
+    planned = found(
+        load(file, sets or []),
+        vary=vary,
+        slo=slo,
+        between=between,
+        level=level,
+        precision=precision,
+        prices=prices,
+        processes=processes,
+        tell=None if quiet else lambda line: typer.echo(line, err=True),
+    )
+    if json is not None:
+        json.write_text(writing.dumps(planned.figures(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    sys.stdout.write(planned.text() + "\n")
+    if planned.edge == "missed":
+        raise typer.Exit(SLO_MISSED)
 
 
 @app.command()

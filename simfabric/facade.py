@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from simfabric.errors import SimfabricError
-from simfabric.planning import plan
+from simfabric.planning import beside, plan
+from simfabric.planning import capacity as searching
+from simfabric.planning import prices as pricing
 from simfabric.planning.experiments import Findings, load_experiment, page, run_experiment, write_findings
 from simfabric.planning.fitting import TooLargeError, refuse_what_does_not_fit
 from simfabric.planning.telling import cell_bar, in_notebook, somebody_looks
@@ -20,7 +22,7 @@ from simfabric.running import run as run_once
 from simfabric.topology import Topology, load
 from simfabric.units import format_count
 
-__all__ = ["TooLargeError", "bar", "experiment", "notebook_bar", "opened", "refuse_what_does_not_fit", "run"]
+__all__ = ["TooLargeError", "bar", "capacity", "cost", "estimate", "experiment", "notebook_bar", "opened", "refuse_what_does_not_fit", "run"]
 
 
 def run(topology: Topology, *, progress: bool | None = None, allow_large: bool = False, trail: bool = False) -> Result:
@@ -69,6 +71,39 @@ def _drawn(findings: Findings) -> Any:
     except ImportError:
         raise SimfabricError("experiments draw pictures\n    cure: pip install 'simfabric[table,plot]'") from None
     return drawn(findings)
+
+
+def capacity(
+    topology: Topology,
+    *,
+    vary: str,
+    slo: str | None = None,
+    between: tuple[str, str] | None = None,
+    level: float = 0.95,
+    precision: float = 0.05,
+    prices: pricing.Prices | str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
+    processes: int | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> searching.CapacityPlan:
+    """The least count of servers that keeps a promise, or the highest load at which it is kept, with an interval; see `simfabric.planning.capacity`.
+
+    `prices`: a table or its file; not given: the example that comes with the package.
+    """
+    table = prices if isinstance(prices, pricing.Prices) else pricing.load_prices(prices)
+    return searching.capacity(
+        topology, vary=vary, slo=slo, between=between, level=level, precision=precision, prices=table, executor=executor, processes=processes, tell=tell
+    )
+
+
+def estimate(topology: Topology, result: Result | None = None) -> beside.Estimate:
+    """What operational laws and queueing formulas say of a topology, in milliseconds; beside a result of it, if given, with why they differ."""
+    return beside.estimate(topology, result)
+
+
+def cost(topology: Topology, result: Result | None = None, *, prices: pricing.Prices | str | os.PathLike[str] | None = None) -> pricing.Cost:
+    """What a topology costs a month by a table of prices or its file (not given: the example), for what a result delivered or what is expected."""
+    return pricing.cost(topology, result, prices=prices if isinstance(prices, pricing.Prices) else pricing.load_prices(prices))
 
 
 def opened(place: Path, sets: Sequence[str] = (), *, progress: bool | None = None) -> Seen:

@@ -92,6 +92,7 @@ class Stream:
         self.last = 0  # Time of the last candidate [ns].
         self.ready = np.empty(0, np.int64)  # Times of candidates drawn and not handed out; the last of them is at `last`.
         self.interval = Law("exponential" if source.arrivals == "poisson" else "constant", (SECOND / (self.rate * self.top),)) if self.rate > 0 else None
+        self.until = NEVER if source.until is None else source.until
         self.members = None if source.tenant is None else np.flatnonzero(columns.who.tenant == source.tenant)
         if self.members is not None and len(self.members) == 0:  # A tenant of nobody publishes nothing.
             self.interval = None
@@ -103,6 +104,7 @@ class Stream:
         """The publications before `end` that were not handed out yet."""
         if self._table is None:
             return Publications(*(np.empty(0, np.int64) for _ in range(4)))
+        end = min(end, self.until)
         parts = [self.ready]
         while self.last < end:
             parts.append(self._more(min(BLOCK, 16 + int((end - self.last) * self.rate * self.top / SECOND))))
@@ -166,7 +168,7 @@ class Trace(Stream):
     def upto(self, end: int) -> Publications:
         """The rows before `end` that were not handed out yet."""
         first = self.given_out
-        self.given_out = int(np.searchsorted(self.rows[:, 0], end))
+        self.given_out = int(np.searchsorted(self.rows[:, 0], min(end, self.until)))
         at, channel, client, size = self.rows[first : self.given_out].T
         n = np.arange(first, self.given_out, dtype=np.int64)
         drawn = below(self._key("client"), 0, n, self.world.topology.clients.count).astype(np.int64)

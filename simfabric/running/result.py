@@ -40,7 +40,7 @@ from simfabric.kernels.state import (
 from simfabric.laws import Verdict, judge
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import PLACEMENT, TIMELINE, Checkpoint, Recorder
-from simfabric.running import facts, presence, saving, text
+from simfabric.running import facts, open_metrics, presence, saving, text
 from simfabric.running.limited import limited
 from simfabric.topology import Topology
 from simfabric.world import SECOND, Array
@@ -236,6 +236,10 @@ class Result:
     def save(self, folder: str | Path) -> None:
         """Write the result as a folder: manifest.json and the tables."""
         saving.save(self, Path(folder))
+
+    def open_metrics(self) -> str:
+        """The figures as OpenMetrics text; see `simfabric.running.open_metrics`."""
+        return open_metrics.open_metrics(self)
 
     def figures(self) -> dict[str, Any]:
         """The headline figures, as `--json` prints them; durations in seconds, None where the run does not tell."""

@@ -80,6 +80,7 @@ class Source(Section):
     daily: Daily | None = section(Daily, "The course of a day; not given: the rate is constant.", optional=True)
     file: str | None = leaf(FileName(), None, "CSV with the columns at_s, channel and, if you like, client and size_bytes; needed when the kind is trace.")
     arrivals: Literal["poisson", "regular"] = leaf(Choice(("poisson", "regular")), "poisson", "poisson: at random times; regular: evenly spaced.")
+    until: int | None = leaf(Quantity(DURATION, "0", "7d"), None, "When the source falls silent, from the start of the run; not given: never.")
 
     @model_validator(mode="before")
     @classmethod

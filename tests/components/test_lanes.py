@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from simfabric.fabric import Fabric
+from simfabric.kernels.lanes import Lanes, chosen, take_back
 from simfabric.kernels.state import LANE, PUBLISHED_AT, ROUTED_AT, SHED, VISIBLE_AT
 from simfabric.policies.lanes import STRICT, WEIGHTED, next_lane
 from simfabric.running import run
@@ -83,3 +84,15 @@ def test_weights_are_shares_where_every_lane_always_waits():
     turns = [next_lane(WEIGHTED, credit, 0, weights, True, True, True) for _ in range(1300)]
     assert [turns.count(lane) for lane in range(3)] == [800, 400, 100]
     assert next_lane(STRICT, credit, 0, weights, False, True, True) == 1
+
+
+@pytest.mark.parametrize("waiting", [(0, 0, 0), (0, 9, 0), (9, 0, 9), (0, 0, 9)])
+def test_a_choice_that_is_taken_back_leaves_no_memory_and_neither_does_one_without_an_alternative(waiting):
+    """Heads of the lanes at these times [ns], chosen at 5: those that have arrived by then compete."""
+    frames = np.array([[at, 0, 0, 0, 0] for at in waiting], np.int64)
+    lanes = Lanes(np.array([WEIGHTED, 0], np.int64), np.array([5, 3, 1], np.int64), np.array([[2, -3, 1]], np.int64))
+    lane = chosen(frames, 0, 1, 2, 3, 0, 5, lanes)
+    if sum(at <= 5 for at in waiting) > 1:
+        assert lanes.credit.tolist() != [[2, -3, 1]]
+        take_back(0, lane, frames, 0, 1, 2, 3, 5, lanes)
+    assert waiting[lane] <= 5 and lanes.credit.tolist() == [[2, -3, 1]]

@@ -69,6 +69,19 @@ def test_every_command_that_it_names_exists_and_takes_the_options_shown():
         assert {argument for argument in arguments if argument.startswith("--")} <= known
 
 
+@pytest.mark.parametrize("command", ["estimate", "calibrate"])
+def test_what_it_shows_of_planning_runs(command, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    shown = [call for call in calls() if call[1] == command and len(call) > 3]
+    assert shown
+    for call in shown:
+        monkeypatch.setattr("sys.argv", ["simfabric", *call[1:]])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+    assert {"estimate": "storage, wait and work", "calibrate": "SHA-256"}[command] in capsys.readouterr().out
+
+
 def test_every_option_that_it_names_is_one_of_a_command():
     known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
     scripts = [script.read_text(encoding="utf-8") for script in (ROOT / "experiments").glob("*.py")]
