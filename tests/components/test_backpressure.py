@@ -90,3 +90,22 @@ def test_every_law_holds_with_backpressure_over_a_crash(policy):
 def test_to_go_on_later_than_one_stopped_is_refused():
     with pytest.raises(TopologyError, match="goes on"):
         topology_of(BASE, backpressure="{policy: pull, queue: 100ms, resume: 200ms}")
+
+
+QUIET = {"traffic__hall__rate": "0/s", "traffic__typing__rate": "0/s", "run__duration": "3s", "backpressure__check": "50ms"}
+
+
+def test_routers_stop_for_any_gateway_that_is_behind_and_go_on_when_it_has_nothing_to_do():
+    fabric = Fabric(topology_of(BASE, **QUIET, backpressure__policy="pull", backpressure__queue="100ms", backpressure__resume="0s"), False)
+    fabric.gateways.nodes.free_at[:2] = 1_000_000_000  # Both cores of the first gateway; the other gateway is idle.
+    drive(fabric, 900_000_000)
+    assert fabric.consumers.paused.all()
+    drive(fabric, 1_100_000_000)
+    assert not fabric.consumers.paused.any()
+
+
+def test_protection_looks_at_the_busiest_gateway():
+    fabric = Fabric(topology_of(BASE, **QUIET, backpressure__protection="{cpu: 90%}"), False)
+    fabric.gateways.nodes.busy[0] = 2 * 50_000_000  # All of its two cores' time until the first check.
+    drive(fabric, 200_000_000)
+    assert [text for _, text in fabric.faults.events] == ["protection on", "protection off"]

@@ -50,6 +50,21 @@ def test_every_message_is_routed_in_the_end(fabric):
     assert len(old) > 500 and (old[:, ROUTED_AT] > 0).all()
 
 
+def test_what_a_router_had_fetched_and_not_routed_at_its_last_commit_goes_out_all_the_same():
+    """The commit is at 5 s; routers have a queue then, which dies 5 ms later."""
+    death = "[{at: 5005ms, down: 1s, target: {router: all}}]"
+    fabric = Fabric(topology_of(BASE, faults=death, fanout__work="45ms", traffic__chat__until="9s", traffic__typing__until="9s"), False)
+    fabric.gateways.keep_trail()
+    drive(fabric, 5_004_000_000)
+    waiting = sum(len(frames) for frames in fabric.consumers.handed)
+    drive(fabric)
+    rows = fabric.columns.log.rows[: fabric.columns.messages]
+    routed = rows[rows[:, SEQUENCE] > 0, ROUTED_AT]
+    assert waiting > 3 and (routed > 0).all()
+    arrived = fabric.gateways.trail()[:, 2]
+    assert not ((arrived > 5_025_000_000) & (arrived < 6_005_000_000)).any()  # What they were about is not sent.
+
+
 def test_the_others_take_over_when_the_session_has_ended():
     fabric = Fabric(topology_of(BASE, faults=DEATH % "1min"), False)
     drive(fabric)

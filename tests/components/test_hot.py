@@ -91,7 +91,8 @@ def test_gateways_set_apart_hold_the_subscribers_of_hot_channels_and_nobody_else
     hot = np.array([0 in crowd.channels[a:b] for a, b in zip(crowd.start, crowd.start[1:])])
     home = crowd.home.copy()
     assert hot.sum() == 30 and (home[hot] >= 3).all() and (home[~hot] < 3).all() and len(set(home)) == 5
-    check_invariance(topology_of(BASE, **changes, run__duration="5s", faults="[{at: 3s, down: 1s, target: {gateway: 4}}]"))
+    faults = "[{at: 3s, down: 1s, target: {gateway: 4}}]"
+    check_invariance(topology_of(BASE, **changes, run__duration="5s", faults=faults, balancer__policy="round_robin", clients__start="4s"))
 
 
 def test_gateways_set_apart_deliver_to_the_others_quickly_while_the_hall_is_loud():
@@ -124,6 +125,14 @@ def test_a_channel_becomes_hot_by_its_fan_out_and_cools_down():
     assert 0.05 < hall[:, HOT].mean() < 1.0 and not rows[rows[:, CHANNEL] > 0][:, HOT].any()
 
 
+@pytest.mark.parametrize(("second", "hot"), [(1, True), (2, False), (5, False)])
+def test_a_channel_is_hot_by_its_fan_out_in_the_second_after_and_no_longer(second, hot):
+    members = int(Fabric(topology_of(BASE), False).columns.crowd.members[1])
+    messages = [(at, 1, 5, CHAT_SOURCE, 0) for at in (*range(0, 1000, 10), 1000 * second + 5)]
+    left, _ = passed_on("batch", messages, members="1M", fanout=100 * members, upto=10_000)
+    assert left[-1][:2] == (100, (1000 * second + 200 if hot else 1000 * second + 5))
+
+
 def test_a_window_without_hot_channels_changes_nothing():
     assert differences(outcome_of(topology_of(BASE, hot__members="1M")), outcome_of(topology_of(BASE, hot="{members: 1M, policy: batch}"))) == []
 
@@ -150,3 +159,40 @@ def test_compiled_policies_are_the_plain_ones_and_every_law_holds():
 def test_what_has_no_place_is_refused(changes):
     with pytest.raises(TopologyError, match="hot"):
         topology_of(BASE, **changes)
+
+
+def passed_on(policy, messages, **more):
+    """What leaves within a second, as (message, time [ms], whether it joins the one before), of messages (at [ms], channel, user, source, router)."""
+    hot = f"{{members: {more.get('members', 1)}, fanout: {more.get('fanout', '1G')}/s, window: 200ms, policy: {policy}, cap: {more.get('cap', 1)}}}"
+    fabric = Fabric(topology_of(BASE, hot=hot), False)
+    at, channel, user, source, router = np.array(messages, np.int64).T
+    first = fabric.columns.messages
+    fabric.columns.add_messages(at * MS, channel, user, np.full(len(at), 64, np.int64), source)
+    item = first + np.arange(len(at))
+    frames, count = fabric.routers.hot.pass_on(np.stack([at * MS, item, router, item, 0 * item], axis=1), len(at), more.get("upto", 1000) * MS)
+    return [(int(f[3]) - first, int(f[0]) // MS, bool(f[4])) for f in frames[:count]], fabric.routers.hot
+
+
+CHAT_SOURCE, HALL_SOURCE, TYPING_SOURCE = 0, 1, 2
+
+
+def test_coalescing_keeps_the_latest_of_each_channel_source_and_user_in_a_window():
+    left, hot = passed_on("coalesce", [
+        (10, 0, 5, TYPING_SOURCE, 0), (20, 0, 6, TYPING_SOURCE, 0), (30, 0, 5, TYPING_SOURCE, 0),  # 2 overtakes 0; 1 is another user's.
+        (40, 1, 5, TYPING_SOURCE, 0), (50, 0, 5, CHAT_SOURCE, 0), (250, 0, 5, TYPING_SOURCE, 0),  # Another channel, a durable one, another window.
+    ])  # fmt: skip
+    assert left == [(4, 50, False), (1, 200, False), (2, 200, True), (3, 200, False), (5, 400, False)] and hot.coalesced == 1
+
+
+def test_a_batch_is_one_frame_of_a_channel_a_window_and_a_router():
+    left, _ = passed_on("batch", [
+        (10, 0, 5, CHAT_SOURCE, 0), (20, 0, 6, CHAT_SOURCE, 0), (30, 1, 5, CHAT_SOURCE, 0), (40, 0, 7, CHAT_SOURCE, 1), (250, 0, 5, CHAT_SOURCE, 0),
+    ])  # fmt: skip
+    assert left == [(0, 200, False), (1, 200, True), (2, 200, False), (3, 200, False), (4, 400, False)]
+
+
+def test_the_cap_lets_so_many_into_a_window_defers_durable_messages_and_drops_transient_ones():
+    chat, typing = (lambda at: (at, 0, 5, CHAT_SOURCE, 0)), (lambda at: (at, 0, 5, TYPING_SOURCE, 0))
+    left, hot = passed_on("cap", [chat(10), chat(20), typing(30), chat(40), chat(50), chat(60), typing(250), chat(450)], cap=2)
+    assert [(message, at) for message, at, _ in left] == [(0, 10), (1, 20), (3, 200), (4, 200), (5, 400), (7, 450)]
+    assert (hot.capped, hot.deferred) == (2, 3)
