@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import simfabric.planning.many as many
-from simfabric import cli
+from simfabric import cli, plan
 from simfabric.errors import SimfabricError, TopologyError
 from simfabric.planning.experiments import load_experiment, page, read_findings, run_experiment, write_findings
 from simfabric.planning.experiments.page import headline
@@ -252,3 +252,8 @@ def test_an_experiment_can_be_drawn_as_lines_and_as_dots(found, theme, tmp_path)
     for picture in (lines, dots):
         picture.save(tmp_path / "picture.svg")
     assert (tmp_path / "picture.svg").stat().st_size > 1000
+
+
+def test_a_design_with_partitions_of_its_own_for_hot_channels_can_be_planned(place):
+    text = HEAD + "designs: [{name: shared}, {name: own, set: {hot.partitions: 2, hot.gateways: 1, gateways.count: 2}}]\n" + TAIL
+    assert plan(load_experiment(place(text)).cases[0].arms[1].topology).memory > 0
