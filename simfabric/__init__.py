@@ -19,7 +19,7 @@ from simfabric._version import __version__
 if TYPE_CHECKING:
     from simfabric import plot, policies
     from simfabric.errors import SimfabricError, TopologyError
-    from simfabric.facade import capacity, cost, estimate, run
+    from simfabric.facade import capacity, cost, estimate, experiment, run
     from simfabric.planning import Plan, plan
     from simfabric.planning.calibrating import calibrate
     from simfabric.planning.comparing import compare
@@ -39,6 +39,7 @@ _HOMES = {
     "compare": "simfabric.planning.comparing",
     "cost": "simfabric.facade",
     "estimate": "simfabric.facade",
+    "experiment": "simfabric.facade",
     "explain": "simfabric.topology",
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
@@ -53,7 +54,7 @@ _HOMES = {
 
 __all__ = [
     "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "calibrate", "capacity", "compare", "cost", "estimate",
-    "explain", "load", "loads", "plan", "plot", "policies", "replicate", "run", "schema", "sensitivity",
+    "experiment", "explain", "load", "loads", "plan", "plot", "policies", "replicate", "run", "schema", "sensitivity",
 ]  # fmt: skip
 
 

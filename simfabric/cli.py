@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from simfabric.cli_experiment import experiment, schema
+
 RAN, WRONG, LAW_BROKEN, SLO_MISSED, INTERRUPTED = 0, 2, 3, 4, 130
 
 app = typer.Typer(
@@ -25,6 +27,10 @@ File = Annotated[Path, typer.Argument(help="Topology, a YAML file.", show_defaul
 FileOrFolder = Annotated[Path, typer.Argument(help="A topology file, or a folder that run --out wrote.", show_default=False)]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: --set gateways.count=8. Repeatable.")]
 AllowLarge = Annotated[bool, typer.Option("--allow-large", help="Run even if the plan says that the memory will not do.")]
+
+
+app.command()(experiment)
+app.command()(schema)
 
 
 @app.command()
@@ -335,16 +341,6 @@ def capacity(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of topology files, for editors."""
-    import json
-
-    from simfabric.topology import schema as schema_of
-
-    sys.stdout.write(json.dumps(schema_of(), indent=2) + "\n")
-
-
-@app.command()
 def explain(key: Annotated[str, typer.Argument(help="A key such as gateways.count, or a section.")] = "") -> None:
     """Say what a key means, its unit, default and range."""
     from simfabric.topology import explain as explained
@@ -395,6 +391,6 @@ def main() -> None:
     except OSError as error:
         sys.stderr.write(f"{error.filename or 'file'}: {error.strerror or error}\n")
         sys.exit(WRONG)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"{stop or 'interrupted'}\n")
         sys.exit(INTERRUPTED)

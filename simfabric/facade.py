@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Any
 
 from simfabric.errors import SimfabricError
 from simfabric.planning import beside, plan
 from simfabric.planning import capacity as searching
 from simfabric.planning import prices as pricing
+from simfabric.planning.experiments import Findings, load_experiment, page, run_experiment, write_findings
 from simfabric.planning.fitting import TooLargeError, refuse_what_does_not_fit
 from simfabric.planning.telling import cell_bar, in_notebook, somebody_looks
 from simfabric.plot.seen import Seen, seen
@@ -20,7 +22,7 @@ from simfabric.running import run as run_once
 from simfabric.topology import Topology, load
 from simfabric.units import format_count
 
-__all__ = ["TooLargeError", "bar", "capacity", "cost", "estimate", "notebook_bar", "opened", "refuse_what_does_not_fit", "run"]
+__all__ = ["TooLargeError", "bar", "capacity", "cost", "estimate", "experiment", "notebook_bar", "opened", "refuse_what_does_not_fit", "run"]
 
 
 def run(topology: Topology, *, progress: bool | None = None, allow_large: bool = False, trail: bool = False) -> Result:
@@ -34,6 +36,41 @@ def run(topology: Topology, *, progress: bool | None = None, allow_large: bool =
     shown = somebody_looks() if progress is None else progress
     with (notebook_bar if in_notebook() else bar)(topology) if shown else contextlib.nullcontext() as told:
         return run_once(topology, on_progress=told, trail=trail)
+
+
+def experiment(
+    path: str | os.PathLike[str],
+    *,
+    short: bool = False,
+    replications: int | None = None,
+    fresh: bool = False,
+    out: str | os.PathLike[str] | None = None,
+    processes: int | None = None,
+    executor: Executor | None = None,
+    progress: bool | None = None,
+) -> Findings:
+    """Run what is missing of an experiment, and write its results: `NAME.parquet`, `NAME.svg` and `NAME.md`, in `out` or beside the file.
+
+    `short`: the small form that the file states, as `NAME.short`. `fresh`: forget what was run before. Ctrl-C raises Interrupted; what was done by
+    then is in the journal, and the same call goes on from there. Raises TopologyError with all that is wrong in the file, TooLargeError,
+    BrokenLawError, SimfabricError where pandas, pyarrow or matplotlib are missing.
+    """
+    asked = load_experiment(path, short=short, replications=replications)
+    folder = asked.path.parent if out is None else Path(out)
+    findings = run_experiment(asked, folder, fresh=fresh, processes=processes, executor=executor, progress=progress)
+    write_findings(findings, folder / f"{asked.name}.parquet")
+    _drawn(findings).save(folder / f"{asked.name}.svg")
+    (folder / f"{asked.name}.md").write_text(page(findings, f"{asked.name}.svg"), encoding="utf-8")
+    return findings
+
+
+def _drawn(findings: Findings) -> Any:
+    """The picture of an experiment; matplotlib is imported here."""
+    try:
+        from simfabric.plot.findings import findings as drawn
+    except ImportError:
+        raise SimfabricError("experiments draw pictures\n    cure: pip install 'simfabric[table,plot]'") from None
+    return drawn(findings)
 
 
 def capacity(

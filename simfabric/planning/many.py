@@ -65,14 +65,16 @@ def run_many(
     executor: Executor | None = None,
     processes: int | None = None,
     tell: Callable[[int, int], None] | None = None,
+    took: Callable[[int, T], None] | None = None,
 ) -> list[T]:
     """What `measure` says of the run of each topology, in the order asked.
 
     `measure` is called in the worker, so it must be importable there (a function of a module, or a functools.partial of one) and should return
     something small. `executor`: where to run; not given: `processes` of them here (as many as cores by default; 1 runs in this process).
-    `tell(done, asked)` is called after each run. Raises Interrupted at Ctrl-C, LostWorkersError if workers keep dying, and what a run raises.
+    `tell(done, asked)` is called after each run, and before it `took(place, measure)`, in this process: to keep what is done.
+    Raises Interrupted at Ctrl-C, LostWorkersError if workers keep dying, and what a run raises.
     """
-    runs = _Runs(tuple(topologies), measure, tell)
+    runs = _Runs(tuple(topologies), measure, tell, took)
     count = min(len(runs.topologies), processes_here() if processes is None else max(1, processes))
     try:
         if executor is not None:
@@ -119,12 +121,19 @@ def measured(topology: Topology, measure: Callable[[Result], T]) -> Measured[T]:
 class _Runs(Generic[T]):
     """The runs that are asked for, and what is done of them."""
 
-    def __init__(self, topologies: tuple[Topology, ...], measure: Callable[[Result], T], tell: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self,
+        topologies: tuple[Topology, ...],
+        measure: Callable[[Result], T],
+        tell: Callable[[int, int], None] | None,
+        took: Callable[[int, T], None] | None,
+    ) -> None:
         self.topologies = topologies
         self.measure = measure
         self.done: dict[int, T] = {}
         self.reason = ""  # What the executor said when it lost a worker.
         self._tell = tell
+        self._took = took
 
     def missing(self) -> list[int]:
         """The places of what is not done, in order."""
@@ -181,6 +190,8 @@ class _Runs(Generic[T]):
         if came.error is not None:
             raise came.error
         self.done[place] = came.value  # type: ignore[assignment]  # Neither partial nor an error: it is a measure.
+        if self._took is not None:
+            self._took(place, self.done[place])
         if self._tell is not None:
             self._tell(len(self.done), len(self.topologies))
 

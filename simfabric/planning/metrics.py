@@ -13,8 +13,11 @@ from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
-from simfabric.analysis.quantiles import mean
+import numpy as np
+
+from simfabric.analysis.quantiles import mean, quantile
 from simfabric.errors import SimfabricError, did_you_mean, shown
+from simfabric.kernels.state import STAGE_NAMES
 from simfabric.recorder import TIMELINE
 from simfabric.running import Result
 from simfabric.running.result import seconds
@@ -167,6 +170,38 @@ def _offline(result: Result) -> float:
     return float(result.end.away_lacks)
 
 
+def _elsewhere(q: float, result: Result) -> float | None:
+    """Of deliveries in channels that are not hot; None where no channel is."""
+    hot = result.stages[STAGE_NAMES.index("hot")]
+    return seconds(quantile(np.maximum(result.delays[1].sum(axis=0) - hot, 0), q)) if hot.any() else None
+
+
+def _cores(result: Result) -> float:
+    """The mean number of busy servers of all that moves messages from the log to clients."""
+    rows = {name: count * servers for name, count, servers in result.busy_rows}
+    return sum(result.utilisation[name] * rows[name] for name in ("gateways", "routers", "bus") if name in rows)
+
+
+def _new_to_gateway(what: str, result: Result) -> float:
+    return float(result.rehydration[what])
+
+
+def _pressure(what: str, result: Result) -> float:
+    return float(result.backpressure[what])
+
+
+def _transient_dropped(result: Result) -> float:
+    return float(result.transient["buffer_full"] + result.transient["waited_too_long"])
+
+
+def _wasted(result: Result) -> float:
+    return float(result.wasted)
+
+
+def _stale(result: Result) -> float:
+    return float(result.stale)
+
+
 def _replayed(result: Result) -> float:
     return float(result.end.replayed)
 
@@ -206,6 +241,8 @@ REGISTERED = (
     Metric("delivery.mean", "mean delay from publication to arrival, live, after the warm-up", "s", "lower", _mean_delay),
     *(Metric(f"{stage}.{label}", f"quantile {q:g} of the time {says}", "s", "lower", partial(_stage, stage, q), GRAIN)
       for stage, says in STAGES.items() for label, q in QUANTILES.items()),
+    *(Metric(f"elsewhere.{label}", f"quantile {q:g} of the delay in channels that are not hot", "s", "lower", partial(_elsewhere, q), GRAIN)
+      for label, q in QUANTILES.items()),
     Metric("recovery.p99", "quantile 0.99 of the time until clients that broke are complete again; endless if too many are not", "s", "lower",
            partial(_objective, "recovery p99"), GRAIN),
     *(Metric(f"recovery.{label}", f"quantile {q:g} of the same, of those who are complete", "s", "lower", partial(_stage, "recovery", q), GRAIN)
@@ -235,6 +272,14 @@ REGISTERED = (
            partial(_imbalance, "worst")),
     Metric("imbalance.end", "the same at the end", "ratio", "lower", partial(_imbalance, "end")),
     Metric("moved", "share of the dials that another gateway than before accepted", "share", "lower", _moved),
+    Metric("routes", "channels that gateways had to learn anew for clients who came", "times", "lower", partial(_new_to_gateway, "routes")),
+    Metric("tenants", "tenants that gateways had to load for clients who came", "times", "lower", partial(_new_to_gateway, "tenants")),
+    Metric("shed", "frames of durable messages that gateways shed", "times", "lower", partial(_pressure, "shed")),
+    Metric("throttled", "transient messages refused while the fabric protected itself", "messages", "lower", partial(_pressure, "throttled")),
+    Metric("transient.dropped", "transient deliveries and frames dropped by full buffers or after too long a wait", "times", "lower", _transient_dropped),
+    Metric("wasted", "frames that found no subscriber at their gateway", "times", "lower", _wasted),
+    Metric("stale", "frames for a gateway that was gone, or in a later life", "times", "lower", _stale),
+    Metric("cores", "cores of gateways, routers and brokers that worked in the mean", "ratio", "lower", _cores),
     *(Metric(f"utilisation.{name}", f"share of the time that {name} worked, after the warm-up", "share", "lower", partial(_utilisation, name))
       for name in COMPONENTS),
     *(Metric(f"busiest.{name}", f"the same of the busiest row of {name}", "share", "lower", partial(_busiest, name)) for name in COMPONENTS),

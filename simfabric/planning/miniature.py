@@ -16,6 +16,7 @@ ONE: dict[str, dict[str, object]] = {
     "channels": {"count": 1, "given": ()},
     "balancer": {"servers": 1, "virtual_nodes": 1, "policy": "round_robin"},
     "gateways": {"count": 1, "cores": 1, "pauses": None},
+    "hot": {"partitions": 0, "shards": 1, "gateways": 0},
     "storage": {"shards": 1, "work": constant(1.0)},
     "bus": {"brokers": 1, "partitions": 1, "replication": 1, "threads": 1, "work": constant(1.0), "replica_delay": constant(1.0)},
     "fanout": {"routers": 1, "work": constant(1.0), "work_per_target": constant(1.0)},

@@ -123,7 +123,8 @@ def _in_our_words(model: type[Section], path: Path, word: str) -> tuple[str, str
     parent = section_at(model, path[:-1])
     known = parent.declared() if parent else {}
     if word == "extra_forbidden":
-        listed = f"the keys {'of ' + dotted(path[:-1]) if path[:-1] else 'of a topology'} are: {', '.join(known)}"
+        whole = "an experiment" if model.__name__ == "Form" else "a topology"
+        listed = f"the keys of {dotted(path[:-1]) if path[:-1] else whole} are: {', '.join(known)}"
         return "there is no such key", f"{did_you_mean(str(path[-1]), known)} {listed}".strip()
     if word == "missing":
         wanted: Key | None = known.get(str(path[-1]))

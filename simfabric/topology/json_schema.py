@@ -20,16 +20,20 @@ EXTENDS = Key(
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a topology file, for completion and checks while you type."""
-    models = {model.__name__: model for _, known in _all_keys(Topology, "") if (model := known.model)}
-    root = _object(Topology)
+    whole = schema_of(Topology)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "simfabric topology",
-        **root,
-        "properties": {**root["properties"], "extends": _leaf(EXTENDS)},
+        **whole,
+        "properties": {**whole["properties"], "extends": _leaf(EXTENDS)},
         "anyOf": [{"required": ["version"]}, {"required": ["extends"]}],
-        "$defs": {name: _object(model) for name, model in models.items()},
     }
+
+
+def schema_of(model: type[Section]) -> dict[str, Any]:
+    """The schema of one section as a whole file: its keys, and under $defs those of the sections within it."""
+    models = {inner.__name__: inner for _, known in _all_keys(model, "") if (inner := known.model)}
+    return {**_object(model), "$defs": {name: _object(inner) for name, inner in models.items()}}
 
 
 def explain(path: str = "") -> str:

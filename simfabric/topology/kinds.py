@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from simfabric import units
 from simfabric.chance import Law
@@ -25,7 +25,9 @@ FARTHEST_DRAW = 1.0 - 2.0**-47
 
 
 class Kind(abc.ABC):
-    """What a key's value may be."""
+    """What a key's value may be: one scalar, or, where the kind is `nested`, also a mapping or a list."""
+
+    nested: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

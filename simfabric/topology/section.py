@@ -110,7 +110,7 @@ class Section(BaseModel):
         if value is None and known.optional:
             return None
         if known.kind is not None:
-            if isinstance(value, Mapping | list):
+            if isinstance(value, Mapping | list) and not known.kind.nested:
                 raise Refusal(f"must be one value, not {'a mapping' if isinstance(value, Mapping) else 'a list'}", f"give {known.wanted}")
             return known.kind.read(value)
         if known.many:

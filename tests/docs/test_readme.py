@@ -8,6 +8,7 @@ import pytest
 import typer.main
 
 from simfabric import cli
+from simfabric.planning.experiments import load_experiment
 from simfabric.topology import explain, load
 
 ROOT = Path(__file__).parents[2]
@@ -104,11 +105,18 @@ def test_the_exit_codes_are_those_of_the_program():
 
 
 def test_every_topology_that_it_names_is_there_and_can_be_read():
-    named = {name.split("/")[-1] for name in re.findall(r"[\w/]+\.yaml", README)}
+    named = {name.split("/")[-1] for name in re.findall(r"[\w/]+\.yaml", README) if not name.startswith("experiments/")}
     assert len(named) >= 6
     for name in named:
         assert load(ROOT / "topologies" / name).name
     assert {path.name for path in (ROOT / "topologies").glob("*.yaml")} <= named, "and every topology is named"
+
+
+def test_every_experiment_is_named_and_can_be_read():
+    named = set(re.findall(r"experiments/([\w]+\.yaml)", README))
+    assert named == {path.name for path in (ROOT / "experiments").glob("*.yaml")}
+    for name in sorted(named):
+        assert load_experiment(ROOT / "experiments" / name).cases
 
 
 def test_every_file_that_it_names_is_there():
