@@ -20,7 +20,6 @@ ONE: dict[str, dict[str, object]] = {
     "storage": {"shards": 1, "work": constant(1.0)},
     "bus": {"brokers": 1, "partitions": 1, "replication": 1, "threads": 1, "work": constant(1.0), "replica_delay": constant(1.0)},
     "fanout": {"routers": 1, "work": constant(1.0), "work_per_target": constant(1.0)},
-    "hot": {"partitions": 0, "shards": 1, "gateways": 0},
     "replay": {"servers": 1, "work": constant(1.0), "work_per_message": constant(1.0)},
 }
 
