@@ -4,8 +4,8 @@
 
 Every point is run with the same replications, so with the same luck: that makes the metric monotone in what is varied, but for noise that does not
 matter. Runs are short, first; a queue close to saturation needs long ones to show it, so the answer is asked for again with runs of twice the
-length until it moves by less than half the precision. Topologies in which something happens at stated times (faults, churn, a start, bursts,
-the course of a day) are run as they stand.
+length until it moves by less than half the precision; the interval holds the last such move. Topologies in which something happens at stated times
+(faults, churn, a start, bursts, the course of a day) are run as they stand.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
+from simfabric.analysis.roots import Estimate
 from simfabric.planning import clauses as promises
 from simfabric.planning.capacity_plan import CapacityPlan, Point, plan_of
 from simfabric.planning.clauses import Clause, Sample
@@ -135,7 +136,12 @@ class _Rounds:
             shift = abs(root.at.value / before.at.value - 1.0) if not root.edge and before.at.value else 0.0
             if shift <= precision / 2 or (what.whole and root.answer == before.answer):
                 break
-        return root, search, shift
+        return (root if root.edge or what.whole or math.isnan(shift) else search.answer(widened(root.at, shift))), search, shift
+
+
+def widened(found: Estimate, shift: float) -> Estimate:
+    """An interval that also holds what longer runs moved the answer by: they may move it by as much again."""
+    return Estimate(found.value, min(found.low, found.value * (1.0 - shift)), max(found.high, found.value * (1.0 + shift)))
 
 
 def happens_at_stated_times(topology: Topology) -> bool:

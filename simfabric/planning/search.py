@@ -23,6 +23,7 @@ Headroom = Callable[[Sequence[S]], float]
 GROWTH = 1.5  # By what a bracket is widened.
 MOST_STEPS = 40
 MOST_MOVES = 4
+FARTHEST_APART = 0.05
 TELLING = 10.0  # More headroom than that says no more than "much".
 
 
@@ -39,6 +40,11 @@ class Setting:
     pilot: int = 3
     replications: int = 16
     most_replications: int = 60
+
+    @property
+    def spacing(self) -> float:
+        """How far apart the last two points are, as a share of them: at most FARTHEST_APART, since headroom bends beyond saturation."""
+        return min(self.precision, FARTHEST_APART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +118,10 @@ class Search(Generic[S]):
         return Root(Estimate(end, end, end), end if edge == "met" else math.nan, end, end, edge)
 
     def narrowed(self, low: float, high: float) -> tuple[float, float]:
-        """A bracket that is not wider than the precision asked for, or a whole number wide."""
+        """A bracket that is not wider than two points should be apart, or a whole number wide."""
         setting = self.setting
         for step in range(MOST_STEPS):
-            if high <= low * (1.0 + setting.precision) or (setting.whole and high - low <= 1.0):
+            if high <= low * (1.0 + setting.spacing) or (setting.whole and high - low <= 1.0):
                 break
             at_low, at_high = self.look([low, high], setting.pilot)
             middle = (low + high) / 2.0
@@ -162,9 +168,9 @@ class Search(Generic[S]):
         return (low - 1.0, low) if down and low > setting.least else (low, high)
 
     def _around(self, low: float, high: float) -> tuple[float, float]:
-        """Two points on both sides of a bracket's middle, as far apart as the precision asks; next to each other for whole numbers that are small."""
+        """Two points on both sides of a bracket's middle, as far apart as points should be; next to each other for whole numbers that are small."""
         setting, middle = self.setting, (low + high) / 2.0
-        half = setting.precision / 2.0 * middle
+        half = setting.spacing / 2.0 * middle
         if not setting.whole:
             return self.place(middle - half), self.place(middle + half)
         if half < 1.0:

@@ -7,10 +7,11 @@ import pytest
 
 import simfabric as sf
 from simfabric import cli
-from simfabric.analysis.roots import crossing, jackknife
+from simfabric.analysis.roots import Estimate, crossing, jackknife
 from simfabric.errors import Refusal
 from simfabric.planning import capacity as searching
 from simfabric.planning.clauses import parse_slo
+from simfabric.planning.search import Setting
 from simfabric.planning.varying import varied
 
 SLOW_STORE = """version: 1
@@ -57,7 +58,7 @@ def test_the_plan_tells_answer_curve_what_binds_and_cost(planned):
     rows = planned.rows()
     assert {row["metric"] for row in rows} == {"storage.mean", "utilisation.storage"} and len(rows) == 2 * len(planned.points)
     kept = [row["x"] for row in rows if row["met"]]
-    assert max(kept) < min(row["x"] for row in rows if not row["met"]), "common luck makes the metric monotone"
+    assert max(kept, default=0.0) < min((row["x"] for row in rows if not row["met"]), default=math.inf), "common luck makes the metric monotone"
     assert json.loads(json.dumps(planned.figures(), allow_nan=False))["asked"] == "highest load"
 
 
@@ -143,3 +144,14 @@ def test_a_line_that_runs_the_wrong_way_tells_only_the_side():
     assert crossing((1.0, 1.0), (2.0, -1.0), True) == 1.5
     assert crossing((1.0, 1.0), (2.0, 2.0), True) == 5.0
     assert crossing((1.0, -1.0), (2.0, -2.0), False) == 5.0
+
+
+def test_the_interval_holds_what_longer_runs_moved_the_answer_by():
+    assert searching.widened(Estimate(100.0, 99.0, 104.0), 0.03) == Estimate(100.0, 97.0, 104.0)
+
+
+def test_the_last_two_points_are_close_however_coarse_the_precision(planned):
+    """Beyond saturation headroom bends: a line from far on the other side would tell a root that is too sure."""
+    assert Setting(0.0, 1.0, True, False, precision=0.2).spacing == 0.05
+    left, right = sorted(point.x for point in planned.points if point.replications >= 16)
+    assert right <= 1.06 * left and left / 1.1 < planned.answer < 1.1 * right
