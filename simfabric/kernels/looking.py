@@ -9,7 +9,7 @@ from __future__ import annotations
 from simfabric.chance import GOLDEN, draw, mixed, uniform, word
 from simfabric.compiling import MASK, to_word
 from simfabric.kernels.catching_up import tell
-from simfabric.kernels.cores import begin, core_of, finish, take_up, worked
+from simfabric.kernels.cores import begin, core_of, end_turn, finish, take_up, worked
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.presence import JOIN, PART
 from simfabric.kernels.servers import free_first
@@ -37,7 +37,6 @@ from simfabric.kernels.state import (
     START,
     WARMUP,
     WIDE,
-    WORK,
     WRITTEN,
     Book,
     Crowd,
@@ -164,10 +163,4 @@ def show(at: int, gateway: int, item: int, due: int, nodes: Nodes, book: Book, c
         if late == 1:
             tally.seen[bin_of(arrives - due)] += 1
         tally.digest[0] = (tally.digest[0] + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ hashed)) & MASK
-    given = 0
-    for core in range(first_core, first_core + nodes.settings[CORES]):
-        if nodes.turn[core, 0] == turn:
-            given += nodes.free_at[core] - nodes.turn[core, 1]
-    nodes.busy[gateway] += given
-    nodes.state[gateway, FRAMES] = turn
-    tally.counters[WORK] += given
+    end_turn(gateway, first_core, turn, nodes, tally)
