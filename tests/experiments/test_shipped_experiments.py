@@ -29,7 +29,7 @@ def test_an_experiment_asks_a_question_and_a_person_has_answered_it(path):
 
 
 def short_form(path, folder):
-    """Run the short form on one process: the page is there, and something is told of every metric by some run."""
+    """Run the short form on one process: the page is there, and the first metric, which decides, is told by some run (far quantiles need the long one)."""
     found = simfabric.facade.experiment(path, short=True, out=folder, processes=1)
     assert (folder / f"{path.stem}.short.md").read_text(encoding="utf-8").startswith(f"# {found.experiment.form.title}")
     assert os.path.getsize(folder / f"{path.stem}.short.parquet") > 0 and (found.values == found.values).any(axis=(0, 1, 2))[0]

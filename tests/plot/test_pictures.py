@@ -177,7 +177,7 @@ def test_lists_that_do_not_fit_are_refused():
         with pytest.raises(PictureError, match="cure"):
             call()
     with pytest.raises(AttributeError, match="it has draw"):
-        plot.capcity  # noqa: B018
+        plot.capcity  # noqa: B018 - asking for it is the test.
 
 
 def test_a_picture_of_nothing_says_what_is_missing():

@@ -62,7 +62,7 @@ def test_the_literal_gap_rule_and_the_absence_of_spreads_are_allowed():
 
 def test_a_set_of_parameters_cannot_be_changed():
     with pytest.raises(FrozenInstanceError):
-        Parameters().beat = 1  # type: ignore[misc]
+        Parameters().beat = 1  # type: ignore[misc]  # That it cannot is the test.
 
 
 def test_every_parameter_has_a_default_of_its_own_type():

@@ -17,7 +17,7 @@ class Storm(RuleBasedStateMachine):
     """Faults in any order, then healing: safe all the time, live within the bound afterwards."""
 
     def make(self, parameters, seed, retain, wire):
-        raise NotImplementedError
+        raise NotImplementedError  # Each pair of client and gateway is a machine of its own.
 
     @initialize(parameters=st.sampled_from(PARAMETERS), seed=st.integers(0, 99), retain=st.sampled_from([-1, 6]), wire=st.booleans(), old=st.booleans())
     def begin(self, parameters, seed, retain, wire, old):

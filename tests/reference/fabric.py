@@ -62,7 +62,7 @@ class Reference:
                 cores = self.holders.setdefault(channel, {}).setdefault(setting.home[client], {})
                 cores.setdefault(setting.core[client] % queues, []).append(client)
         readers = range(gateways.count if self.pattern == "broadcast" else topology.fanout.routers)
-        owners = ASSIGNORS[bus.assignor](list(readers), bus.partitions)  # type: ignore[arg-type]
+        owners = ASSIGNORS[bus.assignor](list(readers), bus.partitions)  # type: ignore[arg-type]  # It takes arrays; lists do.
         self.readers = [list(readers) if self.pattern == "broadcast" else [int(owner)] for owner in owners]
         self.sockets = [simpy.Store(env) for _ in setting.home]
         self.cores = [[simpy.Store(env) for _ in range(queues)] for _ in range(gateways.count)]
@@ -237,7 +237,7 @@ class Reference:
                 yield self.news[reader, broker] | waited
             settled = env.event()  # Records that become visible at one instant are fetched together: go on when all else at it has happened.
             settled._ok, settled._value = True, None
-            env.schedule(settled, priority=2)  # type: ignore[arg-type]
+            env.schedule(settled, priority=2)  # type: ignore[arg-type]  # After NORMAL (1); SimPy names no third.
             yield settled
             answer = list[Message]()
             while ready and sum(message.size for message in answer) < fetch.max_bytes:

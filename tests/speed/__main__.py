@@ -57,14 +57,14 @@ class LastHop:
 
         def timed(*arguments: object) -> None:
             began = time.perf_counter()
-            original(*arguments)  # type: ignore[arg-type]
+            original(*arguments)  # type: ignore[arg-type]  # Passed on as they came.
             spent.spent += time.perf_counter() - began
 
-        Gateways._part = timed  # type: ignore[method-assign]
+        Gateways._part = timed  # type: ignore[method-assign]  # A clock around it, only here.
         return self
 
     def __exit__(self, *_: object) -> None:
-        Gateways._part = self._original  # type: ignore[method-assign]
+        Gateways._part = self._original  # type: ignore[method-assign]  # As it was.
 
 
 def measured(topology: Topology, times: int = 3) -> tuple[Result, float, float]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from simfabric.errors import Refusal, shown
 from simfabric.planning.calibrating.findings import Finding, Source, source
@@ -63,9 +64,9 @@ def _read(tool: str, read: Source) -> list[Finding]:
     return findings
 
 
-def _put(content: dict[str, object], key: str, value: str) -> None:
-    at: Mapping[str, object] = content
+def _put(content: dict[str, Any], key: str, value: str) -> None:
+    at = content
     *path, last = (str(step) for step in steps(key))
     for step in path:
-        at = at.setdefault(step, {})  # type: ignore[attr-defined]
-    at[last] = value  # type: ignore[index]
+        at = at.setdefault(step, {})
+    at[last] = value
