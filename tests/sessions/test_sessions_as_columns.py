@@ -66,7 +66,8 @@ CASES = {
     "crashes noticed late": {"clients.notice": "4s"},
     "no subscriptions": {"clients.subscriptions": "0"},
     "the jitter before the cap": {
-        "traffic[0].rate": "14/min", "clients.reconnect.jitter_order": "jitter_first", "clients.reconnect.cap": "2s", "balancer.handshake": "exponential(600ms)",
+        "traffic[0].rate": "14/min",
+        "clients.reconnect.jitter_order": "jitter_first", "clients.reconnect.cap": "2s", "balancer.handshake": "exponential(600ms)",
     },
     "a mixed fleet": {
         "clients.fleet": "[{profile: phoenix, share: 20%}, {profile: signalr, share: 20%}, {profile: ably-js, share: 20%}, {profile: socket.io, share: 20%}]",
