@@ -23,7 +23,8 @@ KINDS: dict[str, tuple[str, ...]] = {
         "gateway",
         "own_policy",
     ),  # own_policy: 1 = a column, by the topology's numbers.
-    # What goes wrong: of a gateway (component 0) or a router (1), until when, by plan or not. at = -1: not there as the run begins.
+    # What goes wrong: of a gateway (component 0), a router (1) or else (2, number = kind of fault), until when, by plan or not.
+    # at = -1: it is not there as the run begins.
     "fault": ("component", "number", "until", "planned"),
     "message": MESSAGE,  # at = when it was published.
     # The course of a connection.

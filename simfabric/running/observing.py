@@ -15,6 +15,7 @@ import numpy as np
 from simfabric.chance import mixed
 from simfabric.components.clients import fleet_of
 from simfabric.components.group import router_deaths
+from simfabric.components.schedule import episodes
 from simfabric.fabric import Fabric
 from simfabric.history import History, HistoryBuilder
 from simfabric.kernels import frames as kinds
@@ -25,6 +26,7 @@ from simfabric.kernels.presence import CALM, JOIN, UPDATE
 from simfabric.kernels.state import CHANNEL, DELAY, INCARNATION_OF, LOW, PACE, PUBLISHED_AT, SESSION, SLOTS_FIRST, WIDE
 from simfabric.kernels.subscriptions import FOLLOWS
 from simfabric.kernels.tickets import gateway_of
+from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import Array
 
 MOST_CLIENTS, SAMPLE = 4_000, 1_000  # So many are watched all; of more, a sample of at most so many.
@@ -141,6 +143,10 @@ class Observer:
         if fabric.consumers is not None and fabric.routers is not None:
             for router, at, back_at in router_deaths(fabric.world, fabric.topology):
                 self.builder.add("fault", at, 1, router, back_at, 0)
+        names = list(KINDS)
+        for episode in episodes(fabric.world, fabric.topology):
+            if not KINDS[episode.fault.kind].dies:
+                self.builder.add("fault", episode.begin, 2, names.index(episode.fault.kind), episode.end, 0)
 
     def _notes(self, notes: Array) -> None:
         if not len(notes):
