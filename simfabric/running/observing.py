@@ -125,7 +125,7 @@ class Observer:
         read = fabric.world.kernel(noting.read_cursors)
         count = int(read(self.watched, fabric.gateways.nodes, fabric.columns.book, crowd, out))
         builder.add("subscription", fabric.world.now, *out[:count].T)
-        return builder.built(fabric.world.now, self.every)
+        return builder.built(fabric.world.now, self.every, fabric.world.tolerance)
 
     # ------------------------------------------------------------------------------------------------------------------- what is read
 

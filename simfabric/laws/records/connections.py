@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from simfabric.laws.records.evidence import RECEIVE, Evidence, last_before
+from simfabric.laws.records.evidence import NEVER, RECEIVE, Evidence, last_before
 from simfabric.laws.records.finding import Anomaly, Finding, found
 from simfabric.topology import Topology
 
@@ -70,15 +70,17 @@ def _courses(e: Evidence) -> Iterator[tuple[int, list[tuple[int, int, str, int, 
     clients = e.history["client"]
     own = set(clients["client"][clients["own_policy"] == 1].tolist())
     ended = e.history["client.disconnect"]
-    for kind, rank, numbers in (("client.ready", 1, "behind"), ("client.refused", 2, "by"), ("client.leave", 2, "ticket"), ("client.due", 3, "client")):
+    for kind, rank, numbers in (("client.ready", 1, "behind"), ("client.refused", 2, "by"), ("client.due", 3, "client")):
         table = e.history[kind]
         for row, (at, client, number) in enumerate(zip(table["at"].tolist(), table["client"].tolist(), table[numbers].tolist())):
             events.setdefault(client, []).append((at, rank, kind, row, number))
     for client, opened, row in zip(c.client.tolist(), c.opened_at.tolist(), c.row.tolist()):
         events.setdefault(client, []).append((opened, 0, "start" if row < 0 else "client.open", row, 0))
-    for client, row in zip(c.client.tolist(), c.end_row.tolist()):
+    for client, row, at in zip(c.client.tolist(), c.end_row.tolist(), c.ended_at.tolist()):
         if row >= 0:
-            events[client].append((int(ended["at"][row]), 2, "client.disconnect", row, int(ended["why"][row])))
+            events[client].append((at, 2, "client.disconnect", row, int(ended["why"][row])))
+        elif at < NEVER:
+            events[client].append((at, 2, "client.leave", row, 0))
     reasons = e.history["client.refused"]["reason"]
     for client in sorted(own & events.keys()):
         course = sorted(events[client])

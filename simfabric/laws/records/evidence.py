@@ -194,8 +194,8 @@ class Evidence:
 
     @cached_property
     def slack(self) -> int:
-        """By how much a time may be wrong [ns]: a run in long windows is exact to one window."""
-        return self.topology.run.window or 0
+        """By how much a time may be wrong [ns]: a run in longer windows than the exact one is right to one window."""
+        return self.history.late
 
 
 SHOWN_OF_MESSAGE = ("channel", "sequence", "at", "fate")

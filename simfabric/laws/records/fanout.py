@@ -79,7 +79,7 @@ def _needed(e: Evidence) -> Array:
     """Messages and connections whose gateway must have been sent the message: int64[n, 2], places in `messages` and in `connections`."""
     c, m, subscribed = e.connections, e.messages, e.history["subscription"]
     routed = np.flatnonzero((m["fate"] == LOGGED) & (m["lane"] != LANE_TRANSIENT) & (m["routed_at"] > 0) & (m["routed_at"] < e.history.end - e.slack))
-    routed = routed[np.lexsort((m["routed_at"][routed], m["channel"][routed]))]
+    routed = routed[np.argsort(m["channel"][routed], kind="stable")]
     where = np.searchsorted(m["channel"][routed], np.arange(e.channels + 1))
     order = np.argsort(subscribed["client"], kind="stable")
     of_client = subscribed["channel"][order]
@@ -91,9 +91,8 @@ def _needed(e: Evidence) -> Array:
     for j in np.flatnonzero((c.ready_at <= e.history.end) & (since < ends)):
         for channel in of_client[first[j] : last[j]].tolist():
             its = routed[where[channel] : where[channel + 1]]
-            low, high = np.searchsorted(m["routed_at"][its], (since[j], ends[j] - e.slack))
-            if low < high:
-                parts.append(np.column_stack([its[low:high], np.full(high - low, j)]))
+            its = its[(e.known_at[its] >= since[j]) & (m["routed_at"][its] < ends[j] - e.slack)]  # A router looks when the message comes, and sends later.
+            parts.append(np.column_stack([its, np.full(len(its), j)]))
     return np.concatenate(parts)
 
 

@@ -16,13 +16,16 @@ STICKY = ("cookie", "source_ip", "consistent_hash", "rendezvous", "maglev")
 def group_safety(e: Evidence) -> Finding:
     """S9, of what is sampled: committed <= fetched <= visible, and while a consumer has a partition its commits never fall."""
     lag = e.history[LAG]
-    if LAG in e.history.cut and not len(lag["at"]):
-        return Finding(0, why="there are too many consumers and partitions to be recorded")
+    if not len(lag["at"]):
+        return Finding(0, why="there are too many consumers and partitions to be recorded" if LAG in e.history.cut else "there is no bus")
     amiss = (lag["committed"] < 0) | (lag["committed"] > lag["fetched"]) | (lag["fetched"] > lag["visible"])
     order = np.lexsort((lag["at"], lag["partition"], lag["consumer"]))
     same = np.append(False, (lag["consumer"][order][1:] == lag["consumer"][order][:-1]) & (lag["partition"][order][1:] == lag["partition"][order][:-1]))
     soon = np.append(False, np.diff(lag["at"][order]) <= np.diff(np.unique(lag["at"])).max(initial=0))
     fell = np.append(False, np.diff(lag["committed"][order]) < 0)
+    for at, _, until, _ in e.faults(ROUTER):  # A new generation begins at the last commit.
+        for change in (at + min(until - at, e.topology.bus.session_timeout), until):
+            fell &= (lag["at"][order] < change) | (np.append(0, lag["at"][order][:-1]) > change)
     amiss[order] |= same & soon & fell
 
     def tell(i: int) -> Anomaly:
@@ -101,13 +104,14 @@ def _same_pool(e: Evidence, at: Array, changes: list[tuple[int, int]]) -> Array:
     """For each pick the gateway of the client's connection before, if the pool has not changed since; -1 else."""
     picks, c = e.history[PICK], e.connections
     i = last_before(c.client, c.opened_at, picks["client"], at, strictly=True)
-    if not len(c.client):
-        return i
-    since = np.where(i >= 0, c.opened_at[np.maximum(i, 0)], 0)
-    hops = 2 * bounds.longest_delay(e.topology) + e.topology.clients.connect_timeout  # So much earlier it may have been picked.
+    if not len(c.client) or not len(at):
+        return np.full(len(at), -1)
+    led = last_before(picks["client"], picks["at"], c.client, c.opened_at)  # The pick that led to each connection.
+    picked = np.where(led >= 0, picks["at"][np.maximum(led, 0)] - e.topology.network.hop, 0)
+    since = np.where(i >= 0, picked[np.maximum(i, 0)], 0)
     calm = i >= 0
     for begin, end in changes:
-        calm &= (at < begin) | (np.maximum(since - hops, 0) > end)
+        calm &= (at < begin) | (since > end)
     return np.where(calm, c.gateway[np.maximum(i, 0)], -1)
 
 

@@ -82,5 +82,9 @@ def _bound(e: Evidence) -> tuple[int | None, str]:
     for why, true in reasons.items():
         if true:
             return None, f"{why}: no bound is known"
-    bound = bounds.converged_after(topology, config.count, len(e.history["client.caught_up"]["at"]))
+    outage = max((until - at for at, _, until, _ in e.faults(GATEWAY)), default=0) + bounds.back_after(topology)
+    if outage >= bounds.quick_retries_for(topology):
+        return None, "a gateway is away for so long that clients may go over to slow retries: no bound is known"
+    planned = any(fault[3] for fault in e.faults(GATEWAY))
+    bound = bounds.converged_after(topology, config.count, len(e.history["client.caught_up"]["at"]), planned)
     return bound, "a dial may time out in the queues where it waits: no bound is known"
