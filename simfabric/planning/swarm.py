@@ -47,7 +47,15 @@ FAULTS = (
     "{kind: rolling_deploy, at: 5s, down: 1s, pause: 2s}",
     "{kind: kill_node, at: 9s, down: 1s, target: {router: one}}",
     "{kind: kill_node, at: 6s, down: 9s, target: {router: 0}}",
+    "{kind: drain_node, at: 9s, grace: 2s, down: 1s}",
+    "{kind: crash_loop_node, at: 5s, down: 500ms, pause: 1s}",
+    "{kind: lose_region, at: 7s, down: 3s}",
+    "{kind: fail_tokens, at: 9s, length: 4s, factor: 0}",
+    "{kind: fail_tokens, at: 10s, length: 2s, factor: 1, errors: 50%, expire: true}",
+    "{kind: corrupt_routes, every: 2s, share: 30%, p: 50%, target: {gateway: minority}}",
+    "{kind: fail_over_store, at: 12500ms, lost: 2s}",
 )
+EDGE = ((7,), (8,), (9, 10), (1, 7, 11), (12,), (1, 13), (8, 12))  # Of gateways, tokens and routes.
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
     "clients.subscriptions": ("0", "1", "6"),
@@ -66,6 +74,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "channels.given": ("[{name: hall, members: 100%}]",),
     "channels.popularity": ("uniform",),
     "gateways.count": ("1", "5"),
+    "gateways.zones": ("2",),
     "gateways.buffer": ("4KB",),
     "gateways.overflow": ("disconnect",),
     "gateways.overflow_grace": ("300ms",),
@@ -101,7 +110,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "apis.snapshot.errors": ("30%",),
     "apis.token.ttl": ("10s",),
     "traffic": (f"[{LOUD}]", f"[{{name: chat, per: all, rate: 12/s, until: 24s}}, {TYPING}]", f"[{LOUD}, {TYPING}]"),
-    "faults": tuple(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5))),
+    "faults": tuple(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5), *EDGE)),
 }
 LEAVES_OUT = 70  # Percent of the keys that a draw leaves at their default.
 AGAIN = "the same in half windows"
@@ -165,7 +174,7 @@ def judged(result: Result) -> tuple[tuple[Verdict, ...], str]:
 def complete(result: Result) -> Verdict:
     """Whether connected clients have every message of the log, long after the last one. What was dropped at the end, only a later message would show."""
     end = result.end
-    hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + end.half_open
+    hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + result.unrouted + end.half_open
     lacks = end.logged - end.cursors - end.away_lacks
     if not end.logged or (lacks and hidden):
         return Verdict(COMPLETE, "unknown", 0)
