@@ -175,6 +175,7 @@ def complete(result: Result) -> Verdict:
     """Whether connected clients have every message of the log, long after the last one. What was dropped at the end, only a later message would show."""
     end = result.end
     hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + result.unrouted + end.half_open
+    hidden += sum(queue.waiting for queue in end.queues if queue.name == "routers")  # What a cap has deferred until after the end.
     lacks = end.logged - end.cursors - end.away_lacks
     if not end.logged or (lacks and hidden):
         return Verdict(COMPLETE, "unknown", 0)
