@@ -22,6 +22,7 @@ import numpy as np
 from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.credits import credits_of
 from simfabric.components.limits import limits_of
 from simfabric.components.queues import LaneQueue
 from simfabric.components.warming import Tenants
@@ -176,13 +177,14 @@ class Gateways(Component):
 
     name = "gateways"
 
-    def __init__(self, world: World, columns: Columns) -> None:
+    def __init__(self, world: World, columns: Columns, lives: int) -> None:
         config = world.topology.gateways
         super().__init__(world, rows=config.count)
         self.columns = columns
         self.nodes = nodes_of(world)
         self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
         self.limits = limits_of(world, columns)
+        self.credits = credits_of(world, lives)
         regions = max(1, len(world.topology.clients.regions))
         clients, crowd = world.topology.clients, columns.crowd
         self.tenants = Tenants(columns.who.tenant, clients.tenants, config.count, crowd.home[columns.seat_of])
@@ -312,7 +314,7 @@ class Gateways(Component):
         columns = self.columns
         while first < last:
             outs = Outs(worker.up.frames, worker.down.frames, worker.ask.frames, worker.sent)
-            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally, self.limits)
+            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally, self.limits, self.credits)
             if self.queue is not None:
                 first = self._serve_by_lane(frames, first, last, self._end, self.queue.done, self.queue.lanes, *others)
             else:
