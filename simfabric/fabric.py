@@ -12,6 +12,8 @@ replay and snapshot API the answers; faults and leases whatever a control event 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from simfabric.components.apis import Api, Snapshots
 from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Brokers, Consumers, Producers, partitions_of_channels
@@ -19,6 +21,7 @@ from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
+from simfabric.components.effects import Effect, Effects, Parts
 from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
@@ -27,12 +30,17 @@ from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
 from simfabric.components.routers import Routers
+from simfabric.components.schedule import episodes
+from simfabric.components.state_faults import STATE_FAULTS
 from simfabric.components.storage import Storage
 from simfabric.kernels.frames import BOOTED, TOKEN
 from simfabric.kernels.slow import SWEEP
 from simfabric.kernels.state import ALIVE, INCARNATION
 from simfabric.topology import Topology
+from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
+
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS}
 
 
 class Fabric:
@@ -81,7 +89,16 @@ class Fabric:
         struck = router_deaths(world, topology)
         if struck and self.routers and self.brokers and self.consumers:
             Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
+        lasting = [episode for episode in episodes(world, topology) if not KINDS[episode.fault.kind].dies]
+        Effects(self._parts(), lasting, EFFECTS, self.faults.events)
         self.pressure = Pressure(world, self.gateways, self.consumers, self.routers, self.faults.events)
+
+    def _parts(self) -> Parts:
+        """What faults may strike."""
+        return Parts(
+            self.world, self.columns, self.publishers, self.clients, self.balancer, self.gateways, self.storage, self.producers, self.brokers,
+            self.consumers, self.routers, self.replay, self.snapshots, self.bootstrap, self.tokens, self.presence,
+        )  # fmt: skip
 
     def _wire(self) -> None:
         """Who sends to whom."""

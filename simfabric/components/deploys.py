@@ -16,10 +16,10 @@ from simfabric.topology import Topology
 from simfabric.topology.faults import Fault
 
 
-def restarts(fault: Fault, gateways: int) -> Iterator[tuple[int, int, int]]:
-    """The restarts of a rolling deploy: gateway, when it ends and when it is up again [ns]."""
+def restarts(fault: Fault, begin: int, gateways: int) -> Iterator[tuple[int, int, int]]:
+    """The restarts of a rolling deploy that begins at `begin`: gateway, when it ends and when it is up again [ns]."""
     for gateway in range(gateways if fault.count is None else fault.count):
-        at = fault.at + gateway // fault.batch * (fault.down + fault.pause)
+        at = begin + gateway // fault.batch * (fault.down + fault.pause)
         yield gateway, at, at + fault.down
 
 
@@ -28,7 +28,7 @@ def arrivals(topology: Topology) -> dict[int, int]:
     joins: dict[int, int] = {}
     left = topology.gateways.count
     for fault in topology.faults:
-        if fault.kind == "scale_out" and fault.at > 0:
+        if fault.kind == "scale_out" and fault.at:
             joining = 1 if fault.count is None else fault.count
             joins |= dict.fromkeys(range(left - joining, left), fault.at)
             left -= joining

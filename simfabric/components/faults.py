@@ -5,9 +5,9 @@ and what the node held are gone, clients notice, health checks and leases run ou
 
 A gateway that joins later is like one that was dead before; see `deploys` for what is made of deaths and arrivals.
 
-The deaths of routers are in `group`.
+The deaths of routers are in `group`; what a fault does that is no death is in `effects`.
 
-Leaves out: every fault but the death of a node and its arrival.
+Leaves out: a death that nobody has planned (by what happens in the run).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from simfabric.chance import below
 from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Consumers
 from simfabric.components.clients import Clients
@@ -27,6 +26,7 @@ from simfabric.components.deploys import arrivals, restarts
 from simfabric.components.gateways import Gateways
 from simfabric.components.presence import Presence
 from simfabric.components.routers import Routers
+from simfabric.components.schedule import Episode, episodes, struck
 from simfabric.errors import SimfabricError
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.state import ALIVE, BREAKS_AT, DIES_AT, INCARNATION, LIFE, NOTICED_AT
@@ -49,17 +49,8 @@ class Death:
 def deaths(world: World, topology: Topology) -> list[Death]:
     """Every death of the run in time order. One that strikes a node while it is down anyway has no effect and is left out."""
     planned = [Death(gateway, BEFORE, at) for gateway, at in arrivals(topology).items()]
-    for number, fault in enumerate(topology.faults):
-        if fault.kind == "scale_out" or fault.target.router is not None:
-            continue
-        if fault.kind == "rolling_deploy":
-            planned += [Death(*restart, planned=True) for restart in restarts(fault, topology.gateways.count)]
-            continue
-        target = fault.target.gateway
-        struck = range(topology.gateways.count) if target == "all" else [target]
-        for node in struck:
-            gateway = int(below(world.key("faults/target"), number, 0, topology.gateways.count)) if node == "one" else int(node)
-            planned.append(Death(gateway, fault.at, fault.at + fault.down, fault.kind == "restart_node"))
+    for episode in episodes(world, topology):
+        planned += deaths_of(world, topology, episode)
     down_until: dict[int, int] = {}
     real = []
     for death in sorted(planned, key=lambda d: (d.at, d.gateway)):
@@ -76,6 +67,17 @@ def lives_of(planned: Sequence[Death]) -> int:
     """More than any gateway begins."""
     counted = Counter(death.gateway for death in planned)
     return 2 + max(counted.values(), default=0)
+
+
+def deaths_of(world: World, topology: Topology, episode: Episode) -> list[Death]:
+    """The deaths of gateways that one episode brings; none if it is no death, or one of routers."""
+    fault, count = episode.fault, topology.gateways.count
+    if fault.kind == "rolling_deploy":
+        return [Death(*restart, planned=True) for restart in restarts(fault, episode.begin, count)]
+    if fault.kind not in ("kill_node", "restart_node") or fault.target.router is not None:
+        return []
+    gateways = struck(world, episode, fault.target.gateway, count, "target")
+    return [Death(gateway, episode.begin, episode.begin + fault.down, fault.kind == "restart_node") for gateway in gateways]
 
 
 def absent(planned: Sequence[Death]) -> list[int]:

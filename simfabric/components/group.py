@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from simfabric.chance import below
 from simfabric.components.bus import Brokers, Consumers
 from simfabric.components.routers import Routers
+from simfabric.components.schedule import episodes, struck
 from simfabric.kernels.bus import NEXT_RECORD, RECORD_AT, RECORD_BYTES, RECORD_COLUMNS, RECORD_ID, RECORD_MESSAGE, RECORD_PARTITION
 from simfabric.kernels.frames import EXTRA, ID, ITEM, NEVER, ROW, WIDTH
 from simfabric.kernels.state import BYTES
@@ -32,13 +32,11 @@ ALIVE, SILENT, GONE = 1, 2, 0  # A consumer whose session has not ended still ha
 
 def router_deaths(world: World, topology: Topology) -> list[tuple[int, int, int]]:
     """Every death of a router: which, when and until when [ns], in time order. One that strikes while it is down anyway has no effect."""
-    count, found = topology.fanout.routers, []
-    for number, fault in enumerate(topology.faults):
-        target = fault.target.router
-        if target is not None:
-            drawn = int(below(world.key("faults/router"), number, 0, count))
-            struck = range(count) if target == "all" else [drawn if target == "one" else int(target)]
-            found += [(router, fault.at, fault.at + fault.down) for router in struck]
+    found = []
+    for episode in episodes(world, topology):
+        who = episode.fault.target.router
+        if who is not None:
+            found += [(router, episode.begin, episode.begin + episode.fault.down) for router in struck(world, episode, who, topology.fanout.routers, "router")]
     real: list[tuple[int, int, int]] = []
     for router, at, back_at in sorted(found, key=lambda death: (death[1], death[0])):
         if all(other != router or until < at for other, _, until in real):

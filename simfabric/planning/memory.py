@@ -81,8 +81,8 @@ def away_share(topology: Topology) -> float:
     for fault in topology.faults:
         if fault.kind == "rolling_deploy":
             struck += gateways if fault.count is None else fault.count
-        elif fault.kind != "scale_out" and fault.target.router is None:
-            struck += gateways if fault.target.gateway == "all" else 1
+        elif fault.kind in ("kill_node", "restart_node") and fault.target.router is None:
+            struck += gateways if (isinstance(fault.target.gateway, str) and fault.target.gateway != "one") or fault.every else 1
     return min(1.0, sum(part.share for part in topology.clients.churn) + struck / gateways)
 
 

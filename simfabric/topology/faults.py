@@ -6,26 +6,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from simfabric.chance import Law
 from simfabric.errors import Refusal
-from simfabric.topology.kinds import COUNT, DURATION, SHARE, Choice, Kind, Quantity, Text
+from simfabric.topology.fault_kinds import KINDS, told
+from simfabric.topology.kinds import COUNT, DURATION, NUMERIC, SHARE, Choice, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 
-NODE_WORDS = ("one", "all")
+NODE_WORDS = ("one", "minority", "majority", "all")
 
 
 @dataclass(frozen=True)
 class NodeKind(Kind):
-    """The number of a node, 'one' for one drawn at random, or 'all'."""
+    """The number of a node, or how many drawn at random: 'one', 'minority', 'majority', or 'all'."""
 
     most: str
 
     @property
     def unit(self) -> str:
-        return "number of a node (the first is 0), one, or all"
+        return "number of a node (the first is 0), one, minority, majority, or all"
 
     @property
     def range(self) -> str:
-        return f"from 0 to {self.most}, one, or all"
+        return f"from 0 to {self.most}, one, minority, majority, or all"
 
     def read(self, value: object) -> int | str:
         if isinstance(value, str) and value.strip(" ") in NODE_WORDS:
@@ -33,7 +35,8 @@ class NodeKind(Kind):
         try:
             return int(Quantity(COUNT, "0", self.most).read(value))
         except Refusal:
-            raise Refusal("must be the number of a node, the first being 0, or 'one', or 'all'", f"give a number {self.range}") from None
+            law = "must be the number of a node, the first being 0, or 'one', 'minority', 'majority', or 'all'"
+            raise Refusal(law, f"give a number {self.range}") from None
 
     def write(self, value: Any) -> str:
         return str(value)
@@ -42,30 +45,30 @@ class NodeKind(Kind):
         return {"anyOf": [{"enum": list(NODE_WORDS)}, Quantity(COUNT, "0", self.most).schema()]}
 
 
+NodeWord = Literal["one", "minority", "majority", "all"]
+DRAWN = "one: one drawn at random; minority, majority: the most that are less, the fewest that are more than half, drawn; all: every one of them."
+
+
 class Target(Section):
     """Whom a fault strikes."""
 
-    gateway: int | Literal["one", "all"] = leaf(
-        NodeKind("99_999"), "one", "Number of the gateway, the first being 0; one: one drawn at random; all: every one of them."
-    )
-    router: int | Literal["one", "all"] | None = leaf(
+    gateway: int | NodeWord = leaf(NodeKind("99_999"), "one", f"Number of the gateway, the first being 0; {DRAWN}")
+    router: int | NodeWord | None = leaf(
         NodeKind("99_999"), None, "The same of the routers that share the bus's partitions (fanout.pattern targeted); not given: a gateway is struck."
     )
+    broker: int | NodeWord | None = leaf(NodeKind("999"), None, "The same of the brokers of the bus, for the faults of the bus.")
 
 
 class Fault(Section):
-    """Something that goes wrong at a stated time."""
+    """Something that goes wrong at a stated time, or again and again at times drawn."""
 
-    kind: Literal["kill_node", "restart_node", "rolling_deploy", "scale_out"] = leaf(
-        Choice(("kill_node", "restart_node", "rolling_deploy", "scale_out")),
-        "kill_node",
-        "kill_node: the node dies at once, with all its connections and all it holds (a router: with what it has fetched and not sent); restart_node: the "
-        "same by plan, with the advice of gateways.drain; rolling_deploy: one batch of gateways after the other is restarted like that; scale_out: the last "
-        "gateways are not there before.",
-    )
-    target: Target = section(Target, "Whom kill_node and restart_node strike.")
-    at: int = required(Quantity(DURATION, "0", "7d"), "When it happens, from the start of the run; before its end.")
-    down: int = leaf(Quantity(DURATION, "1ms", "7d"), "30s", "How long the node is away.")
+    kind: str = leaf(Choice(tuple(KINDS)), "kill_node", told())
+    target: Target = section(Target, "Whom it strikes, where the kind strikes nodes.")
+    at: int | None = leaf(Quantity(DURATION, "0", "7d"), None, "When it happens, from the start of the run; before its end. This or every must be given.")
+    every: Law | None = leaf(LawOf(DURATION, "1ms", "7d"), None, "Instead of at: the time to the first, and from the start of each to the next.")
+    p: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Chance of each of them that it happens at all.")
+    length: int = leaf(Quantity(DURATION, "0", "7d"), "30s", "How long it lasts, where it lasts; 0 is no fault.")
+    down: int = leaf(Quantity(DURATION, "1ms", "7d"), "30s", "How long a node is away.")
     count: int | None = leaf(
         Quantity(COUNT, "0", "100k"),
         None,
@@ -73,18 +76,27 @@ class Fault(Section):
     )
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
     pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
+    factor: float = leaf(Quantity(NUMERIC, "0", "1_000"), "10", "How many times slower, or more; see the kind.")
 
     def laws(self) -> Iterator[Refusal]:
-        many = self.kind in ("rolling_deploy", "scale_out")
-        if many and self.target.gateway != "one":
-            yield Refusal(f"{self.kind} takes gateways in order", "write count instead of target", ("target", "gateway"), str(self.target.gateway))
-        if self.target.router is not None and (self.kind != "kill_node" or self.target.gateway != "one"):
+        if (self.at is None) == (self.every is None):
+            yield Refusal("a fault has a time: at, or every", "give one of the two", ("at",))
+        target = self.target
+        if self.kind in ("rolling_deploy", "scale_out") and target.gateway != "one":
+            yield Refusal(f"{self.kind} takes gateways in order", "write count instead of target", ("target", "gateway"), str(target.gateway))
+        if self.kind == "scale_out" and self.every is not None:
+            yield Refusal("gateways join once", "write at", ("every",))
+        elif "target" not in KINDS[self.kind].takes and target != Target():
+            yield Refusal(f"{self.kind} strikes no single node", "leave target out", ("target",))
+        if target.router is not None and (self.kind != "kill_node" or target.gateway != "one"):
             yield Refusal(
                 "a router can be killed, and a fault strikes a router or a gateway", "write kind: kill_node and no gateway",
-                ("target", "router"), str(self.target.router),
+                ("target", "router"), str(target.router),
             )  # fmt: skip
-        if not many and self.count is not None:
-            yield Refusal(f"count belongs to rolling_deploy and scale_out, not to {self.kind}", "write target", ("count",), str(self.count))
+        takes = KINDS[self.kind].takes
+        for name in sorted(self.model_fields_set - takes):
+            if name != "target" and getattr(self, name) != type(self).model_fields[name].default:
+                yield Refusal(f"{self.kind} takes no {name}", f"leave it out; {self.kind} takes {', '.join(sorted(takes - {'kind'}))}", (name,))
 
 
 class Slo(Section):

@@ -112,7 +112,7 @@ def tenants_exist(topology: Topology) -> Iterator[Refusal]:
 def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
     """A fault comes while the run lasts, to a node that there is."""
     for i, fault in enumerate(topology.faults):
-        if fault.at >= topology.run.duration:
+        if fault.at is not None and fault.at >= topology.run.duration:
             yield Refusal(
                 f"a fault must come before the run's end, {write_duration(topology.run.duration)}",
                 "let it come earlier, or lengthen run.duration",
@@ -120,6 +120,8 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 write_duration(fault.at),
                 reads=("faults", "run.duration"),
             )
+        if fault.kind == "degrade_store" and not topology.storage.enabled:
+            yield Refusal("there is no storage", "write storage.enabled: true", ("faults", i, "kind"), fault.kind, reads=("faults", "storage.enabled"))
         if isinstance(fault.target.gateway, int) and fault.target.gateway >= topology.gateways.count:
             yield Refusal(
                 f"must be the number of a gateway, from 0 to {topology.gateways.count - 1}",
@@ -144,7 +146,7 @@ def some_gateway_is_there(topology: Topology) -> Iterator[Refusal]:
     left = topology.gateways.count
     for i, fault in enumerate(topology.faults):
         count, most = fault.count, topology.gateways.count
-        if fault.kind == "scale_out" and fault.at > 0:
+        if fault.kind == "scale_out" and fault.at:
             count, most = 1 if count is None else count, left - 1
             left -= count
         if count is not None and count > most:

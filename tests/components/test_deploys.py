@@ -183,7 +183,7 @@ def test_the_results_of_deploys_do_not_depend_on_the_window(pattern):
         ("{kind: scale_out, count: 4, at: 5s}", "at most 3"),
         ("{kind: rolling_deploy, count: 5, at: 5s}", "at most 4"),
         ("{kind: rolling_deploy, target: {gateway: 1}, at: 5s}", "takes gateways in order"),
-        ("{kind: kill_node, count: 1, at: 5s}", "count belongs to"),
+        ("{kind: kill_node, count: 1, at: 5s}", "kill_node takes no count"),
     ],
 )
 def test_a_deploy_that_cannot_be_is_refused_with_its_law(fault, told):

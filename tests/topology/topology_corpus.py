@@ -159,7 +159,8 @@ BROKEN: dict[str, tuple[str, str, str, str, str]] = {
     "a value that is a mapping": ("version: 1\nname: {a: b}\n", "2:1", "name", "must be one value, not a mapping", "characters"),
     "a list that is a section": ("version: 1\nfaults: {at: 5s}\n", "2:1", "faults", "must be a list", "items"),
     "an item that is a value": ("version: 1\nfaults: [5s]\n", "2:10", "faults[0]", "must be a section", "its keys are"),
-    "a needed key missing": ("version: 1\nfaults:\n  - {down: 3s}\n", "3:5", "faults[0].at", "'at' must be given", "add at"),
+    "a needed key missing": ("version: 1\nclients:\n  fleet:\n  - {share: 3%}\n", "4:5", "clients.fleet[0].profile", "'profile' must be given", "add profile"),
+    "a fault at no time": ("version: 1\nfaults:\n  - {down: 3s}\n", "3:5", "faults[0].at", "a time: at, or every", "give one"),
     "warmup beyond the end": ("version: 1\nrun: {duration: 5s, warmup: 5s}\n", "2:29", "run.warmup", "shorter than the duration, 5s", "shorten"),
     "too many members": (
         "version: 1\nchannels:\n  given: [{name: a, members: 101}]\n", "3:30", "channels.given[0].members", "more members than there are clients", "lower",

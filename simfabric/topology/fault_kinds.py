@@ -1,0 +1,76 @@
+"""The kinds of faults: what each is, which keys it takes, what it may degrade and what it must not.
+
+One line of the table is one kind; its effect stands in `components/`, under the name of the family. A fault is survived when the laws hold and
+nothing but what may degrade has degraded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ALWAYS = frozenset({"kind", "at", "every", "p"})  # Keys that every kind takes.
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """One kind of fault, in words, and the keys of a fault that mean something for it besides those of every kind."""
+
+    says: str
+    takes: frozenset[str]
+    may: str  # What may degrade.
+    must_not: str
+    dies: bool = False  # Whether it is a death of nodes, which the columns know ahead; see components/faults.py.
+
+
+def _takes(*keys: str) -> frozenset[str]:
+    return ALWAYS | set(keys)
+
+
+NODES: dict[str, FaultKind] = {
+    "kill_node": FaultKind(
+        "the node dies at once, with all its connections and all it holds (a router: with what it has fetched and not sent)",
+        _takes("target", "down"),
+        "its connections, frames on their way to it, presence until its lease ends",
+        "lose a durable message that was acknowledged",
+        dies=True,
+    ),
+    "restart_node": FaultKind(
+        "the node ends by plan, with the advice of gateways.drain, and is back empty",
+        _takes("target", "down"),
+        "delay while its clients come back and its caches warm",
+        "reuse a route or a session of the life before",
+        dies=True,
+    ),
+    "rolling_deploy": FaultKind(
+        "one batch of gateways after the other is restarted by plan",
+        _takes("down", "count", "batch", "pause"),
+        "a reconnect of each client, balance afterwards",
+        "lose a message, last for ever",
+        dies=True,
+    ),
+    "scale_out": FaultKind(
+        "the last gateways are not there before, and join empty",
+        _takes("count"),
+        "balance, keys that hash policies move to them",
+        "move keys between other gateways",
+        dies=True,
+    ),
+}
+NETWORK: dict[str, FaultKind] = {}
+CLIENTS: dict[str, FaultKind] = {}
+EDGE: dict[str, FaultKind] = {}
+BUS: dict[str, FaultKind] = {}
+STATE: dict[str, FaultKind] = {
+    "degrade_store": FaultKind(
+        "the storage works `factor` times slower for a while; with factor 0 it does not work at all",
+        _takes("length", "factor"),
+        "delay of publications and their acknowledgements",
+        "lose what was acknowledged",
+    ),
+}
+KINDS: dict[str, FaultKind] = {**NODES, **NETWORK, **CLIENTS, **EDGE, **BUS, **STATE}
+
+
+def told() -> str:
+    """Every kind with its sentence, for `explain`."""
+    return "; ".join(f"{name}: {kind.says}" for name, kind in KINDS.items()) + "."
