@@ -30,6 +30,7 @@ from simfabric.kernels import serving as kernels
 from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, OPENED, PUBLISH, ROW, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.looking import BY_NUMBER, KEY_LOOKING, LOOKING, PRESENCE, UPDATE_BYTES
+from simfabric.kernels.noting import ABOUT, ARRIVED, AT, KIND, NOTE_COLUMNS, SEAT
 from simfabric.kernels.presence import JOIN, UPDATE
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -167,7 +168,7 @@ class Worker:
 
     def grow_trail(self) -> None:
         """Twice the room for the history of deliveries."""
-        trail = np.zeros((2 * len(self.tally.trail), 3), np.int64)
+        trail = np.zeros((2 * len(self.tally.trail), NOTE_COLUMNS), np.int64)
         trail[: len(self.tally.trail)] = self.tally.trail
         self.tally = self.tally._replace(trail=trail)
 
@@ -236,20 +237,27 @@ class Gateways(Component):
 
     def keep_trail(self) -> None:
         """From now on, note every delivery; for small runs."""
-        for worker in self.workers:
-            worker.tally = worker.tally._replace(trail=np.zeros((4096, 3), np.int64))
+        self.watch(np.ones(len(self.columns.crowd.client), np.int8))
 
-    @property
-    def trailing(self) -> bool:
-        """Whether deliveries are noted."""
-        return len(self.workers[0].tally.trail) > 0
+    def watch(self, watched: Array) -> None:
+        """From now on, note what is written to these seats (int8[seats], 1 = watched), and what becomes of it."""
+        for worker in self.workers:
+            worker.tally = worker.tally._replace(trail=np.zeros((4096, NOTE_COLUMNS), np.int64), watched=watched)
 
     def trail(self) -> Array:
         """Every delivery so far: int64[n, 3] of message, client and arrival [ns], by arrival, message and client."""
-        parts = [worker.tally.trail[: int(worker.tally.trailed[0])] for worker in self.workers]
-        trail = np.concatenate(parts)
-        trail[:, 1] = self.columns.crowd.client[trail[:, 1]]
+        notes = self.notes()
+        notes = notes[np.isin(notes[:, KIND], ARRIVED)]
+        trail = np.column_stack([notes[:, ABOUT], self.columns.crowd.client[notes[:, SEAT]], notes[:, AT]])
         return trail[np.lexsort((trail[:, 1], trail[:, 0], trail[:, 2]))]
+
+    def notes(self, taken: bool = False) -> Array:
+        """All notes, in no order: int64[n, 6], see kernels/noting.py. With `taken`, they are gone from here."""
+        notes = np.concatenate([worker.tally.trail[: int(worker.tally.trailed[0])] for worker in self.workers])
+        if taken:
+            for worker in self.workers:
+                worker.tally.trailed[0] = 0
+        return notes
 
     def die(self, gateway: int) -> Array:
         """The node dies now; returns the seats that it held. Their cursors go back to their clients."""

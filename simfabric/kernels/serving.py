@@ -205,9 +205,9 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
     if kind == 24 or kind == 28 or kind == 27:
         return bool(outs.sent[2] < len(outs.ask))
-    if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
-        outs.sent[3] = 2  # A client catches up with no more than the log holds.
-        return False
     seat = item & LOW  # It may have to ask again for each of its channels.
     subscriptions = crowd.start[seat + 1] - crowd.start[seat]
+    if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) + 2 * subscriptions + 2 > len(tally.trail):
+        outs.sent[3] = 2  # A client catches up with no more than the log holds.
+        return False
     return bool(outs.sent[1] + subscriptions < len(outs.down) and outs.sent[2] + subscriptions < len(outs.ask))
