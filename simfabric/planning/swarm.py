@@ -100,7 +100,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "hot.partitions": ("1",),
     "hot.shards": ("2",),
     "hot.gateways": ("1",),
-    "backpressure.policy": ("shed", "pull"),
+    "backpressure.policy": ("shed", "pull", "credits"),
     "backpressure.queue": ("20ms",),
     "limits.publish": ("{per_user: {rate: 20/min, burst: 2}}", "{per_user: {rate: 20/min, burst: 3, policy: leaky_bucket}}"),
     "limits.subscribe": ("{per_tenant: {rate: 4/s, burst: 6}}",),
@@ -111,6 +111,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "apis.token.ttl": ("10s",),
     "traffic": (f"[{LOUD}]", f"[{{name: chat, per: all, rate: 12/s, until: 24s}}, {TYPING}]", f"[{LOUD}, {TYPING}]"),
     "faults": tuple(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5), *EDGE)),
+    "backpressure.window": ("4", "16"),
 }
 LEAVES_OUT = 70  # Percent of the keys that a draw leaves at their default.
 AGAIN = "the same in half windows"
