@@ -48,6 +48,13 @@ FAULTS = (
     "{kind: kill_node, at: 9s, down: 1s, target: {router: one}}",
     "{kind: kill_node, at: 6s, down: 9s, target: {router: 0}}",
 )
+LINKS = (
+    "{kind: reset_connections, every: exponential(4s), share: 30%, spread: 500ms, p: 80%}",
+    "{kind: storm_reconnect, at: 9s, spread: 200ms}",
+    "{kind: half_open, at: 7s, share: 40%, spread: 2s}",
+    "{kind: rebind_address, at: 12s, share: 50%}",
+    "{kind: sleep_clients, at: 5s, share: 40%, length: 6s, spread: 1s}",
+)
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
     "clients.subscriptions": ("0", "1", "6"),
@@ -101,7 +108,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "apis.snapshot.errors": ("30%",),
     "apis.token.ttl": ("10s",),
     "traffic": (f"[{LOUD}]", f"[{{name: chat, per: all, rate: 12/s, until: 24s}}, {TYPING}]", f"[{LOUD}, {TYPING}]"),
-    "faults": tuple(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5))),
+    "faults": (
+        *(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5))),
+        *(f"[{fault}]" for fault in LINKS),
+        f"[{LINKS[0]}, {FAULTS[0]}, {FAULTS[5]}]",
+        f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
+    ),
 }
 LEAVES_OUT = 70  # Percent of the keys that a draw leaves at their default.
 AGAIN = "the same in half windows"

@@ -76,6 +76,8 @@ class Fault(Section):
     )
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
     pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
+    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients that it strikes, drawn for each; 0 is no fault.")
+    spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Time over which it reaches one client after the other, drawn evenly.")
     factor: float = leaf(Quantity(NUMERIC, "0", "1_000"), "10", "How many times slower, or more; see the kind.")
 
     def laws(self) -> Iterator[Refusal]:

@@ -14,6 +14,8 @@ from simfabric.units import write_count, write_duration
 if TYPE_CHECKING:
     from simfabric.topology.model import Topology
 
+NO_SESSIONS = frozenset({"sleep_clients"})  # What they do to a client, a session does not do the same way.
+
 
 def laws(topology: Topology) -> Iterator[Refusal]:
     """Every broken law between sections."""
@@ -25,6 +27,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from tenants_exist(topology)
     yield from faults_strike_someone(topology)
     yield from some_gateway_is_there(topology)
+    yield from faults_suit_the_clients(topology)
     yield from direct_fan_out_has_its_log(topology)
     yield from hot_channels_have_their_place(topology)
     most = len(topology.channels.given) + topology.clients.subscriptions
@@ -135,6 +138,19 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 ("faults", i, "target", "router"),
                 str(router),
                 reads=("faults", "fanout.routers", "fanout.pattern"),
+            )
+
+
+def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
+    """What a fault does with clients, these clients can do."""
+    for i, fault in enumerate(topology.faults):
+        if fault.kind in NO_SESSIONS and topology.clients.sessions != 0:
+            yield Refusal(
+                f"{fault.kind} is for clients that are columns",
+                "write clients.sessions: 0, or take another kind of fault",
+                ("faults", i, "kind"),
+                fault.kind,
+                reads=("faults", "clients.sessions"),
             )
 
 
