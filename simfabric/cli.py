@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from simfabric.cli_experiment import experiment, schema
+from simfabric.cli_proving import fuzz, gate
 
 RAN, WRONG, LAW_BROKEN, SLO_MISSED, INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -30,6 +31,8 @@ AllowLarge = Annotated[bool, typer.Option("--allow-large", help="Run even if the
 
 
 app.command()(experiment)
+app.command()(fuzz)
+app.command()(gate)
 app.command()(schema)
 
 
@@ -236,27 +239,6 @@ def report(file: FileOrFolder, out: Annotated[Path, typer.Option(help="An .html 
     sys.stdout.write(f"{out}: a page of {out.stat().st_size / 1e6:.1f} MB about {found.name!r}\n")
     if found.rows("laws", "broken"):
         raise typer.Exit(LAW_BROKEN)
-
-
-@app.command()
-def fuzz(
-    seeds: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many topologies.")] = 200,
-    first_seed: Annotated[int, typer.Option(min=0, help="The first of them: a seed is a topology.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for what breaks a law, shrunk, one topology each.")] = Path("."),
-    processes: Processes = None,
-) -> None:
-    """Look for a broken law in small fabrics drawn at random, with faults."""
-    from simfabric.planning.swarm import fuzz as look
-    from simfabric.planning.swarm_words import summary, told
-    from simfabric.planning.telling import runs_bar
-
-    with runs_bar("swarm", None) as tell:
-        swarm = look(seeds, first_seed, processes=processes, tell=tell)
-    sys.stdout.write(summary(swarm) + "\n")
-    out.mkdir(parents=True, exist_ok=True)
-    for failure in swarm.failures[:10]:
-        sys.stdout.write(told(failure, out) + "\n")
-    _end(not swarm.failures, len(swarm.findings) < seeds)
 
 
 @app.command()

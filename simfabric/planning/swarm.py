@@ -179,7 +179,7 @@ def complete(result: Result) -> Verdict:
     end = result.end
     hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + end.half_open
     lacks = end.logged - end.cursors - end.away_lacks
-    if hidden or not end.logged:
+    if not end.logged or (lacks and hidden):
         return Verdict(COMPLETE, "unknown", 0)
     if lacks:
         return Verdict(COMPLETE, "invalid", end.logged, f"connected clients lack {lacks} of {end.logged} messages that are theirs", end.at)
