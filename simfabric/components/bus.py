@@ -210,11 +210,11 @@ class Consumers(Component):
 
     def lag(self) -> int:
         """Records that are visible and not committed, of the consumer that is furthest behind [messages]."""
-        return int(((self.shelf.visible - self.committed) * self._mine()).sum(axis=1).max(initial=0))
+        return int(((self.shelf.visible - self.committed) * self.mine()).sum(axis=1).max(initial=0))
 
     def backlog(self) -> int:
         """Records that are visible and that no answer has carried yet, over all consumers."""
-        return int(((self.shelf.visible - self.shelf.fetched) * self._mine()).sum())
+        return int(((self.shelf.visible - self.shelf.fetched) * self.mine()).sum())
 
     def messages(self) -> Array:
         """The messages whose records somebody has not fetched yet, or may fetch again."""
@@ -233,7 +233,7 @@ class Consumers(Component):
     def resume(self, consumer: int) -> None:
         """It asks again, from now on: as before if nothing waits for it, else once."""
         turn = 2 * (self.world.topology.network.bus_hop or self.world.topology.network.hop)
-        behind = ((self.shelf.visible - self.shelf.fetched) * self._mine())[consumer].any()
+        behind = ((self.shelf.visible - self.shelf.fetched) * self.mine())[consumer].any()
         self.shelf.paused[consumer] = kernels.ONCE if behind else 0
         responded = self.shelf.reading[consumer, :, kernels.RESPONDED_AT]
         np.maximum(responded, self.world.now - turn, out=responded)
@@ -275,7 +275,7 @@ class Consumers(Component):
         routed_at = self.columns.log.rows[frames[:, ITEM] - self.columns.log.base[0], ROUTED_AT]
         return np.asarray(frames[(routed_at == 0) | (routed_at > self.world.now) | (self.shelf.alive[frames[:, ROW]] != 1)])
 
-    def _mine(self) -> Array:
+    def mine(self) -> Array:
         """Which partitions each consumer reads: bool[consumers, partitions or 1]."""
         if self.broadcast:
             return np.asarray(self.shelf.alive == 1)[:, None]

@@ -245,12 +245,12 @@ class Columns:
             rows[:used] = self.log.rows[:used]
             self.log = self.log._replace(rows=rows)
         block = self.log.rows[used : used + count]
+        block[:] = 0  # Messages that were retired have stood here.
         block[:, PUBLISHED_AT] = at
         block[:, 1] = channel
         block[:, 2] = publisher
         block[:, 3] = size
         block[:, PREVIOUS] = -1
-        block[:, FATE] = 0
         block[:, LANE], block[:, SOURCE] = self.lane_of[source], source
         block[:, HOT] = self.crowd.members[channel] >= self.hot_from
         block[:, OWED] = np.where(block[:, LANE] == TRANSIENT, 0, self.crowd.members[channel])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from simfabric.components.faults import deaths, lives_of
 from simfabric.components.link_faults import HOW
 from simfabric.fabric import Fabric
 from simfabric.kernels.frames import WIDTH
@@ -35,6 +36,7 @@ INDEX = ("index",)  # Two to four places for each late slot.
 PRESENCE_CLIENT, PRESENCE_USER = ("ticket",), ("devices", "shown", "last_seen", "gone_at")  # Of every client and user, where presence is kept.
 REFUSING = ("refusing",)  # Of every client, where a full buffer closes connections.
 STRIKES = ("strikes_from", "strikes", "opened_at")  # Of every client, where faults break connections.
+CREDIT, WANTED = ("sent", "back", "back_at"), ("wants",)  # Of every router and life of a gateway, and of every router, with backpressure by credits.
 FIXED = ("pool", "base")
 
 LAYING_OUT = 4  # Bytes of a subscription while subscriptions are sorted by channel.
@@ -117,6 +119,10 @@ def parts_of(
         Part("timeline", *_timeline(topology, mini)),
         Part("histograms", *_histograms(topology, mini)),
     ]
+    if topology.backpressure.policy == "credits":
+        given, lives = mini.gateways.credits, lives_of(deaths(mini.world, topology))
+        each = sum(getattr(given, name).nbytes / given.sent.size for name in CREDIT)
+        parts.append(Part("credits of routers", topology.fanout.routers * topology.gateways.count * lives, each))
     if mini.presence is not None:
         users, entries = -(-clients // topology.clients.devices_per_user), mini.presence.entries
         parts.append(Part("presence", 1, clients * row_bytes(entries, PRESENCE_CLIENT) + users * row_bytes(entries, PRESENCE_USER)))

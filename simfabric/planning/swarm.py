@@ -98,7 +98,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "hot.partitions": ("1",),
     "hot.shards": ("2",),
     "hot.gateways": ("1",),
-    "backpressure.policy": ("shed", "pull"),
+    "backpressure.policy": ("shed", "pull", "credits"),
     "backpressure.queue": ("20ms",),
     "limits.publish": ("{per_user: {rate: 20/min, burst: 2}}", "{per_user: {rate: 20/min, burst: 3, policy: leaky_bucket}}"),
     "limits.subscribe": ("{per_tenant: {rate: 4/s, burst: 6}}",),
@@ -114,6 +114,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         f"[{LINKS[0]}, {FAULTS[0]}, {FAULTS[5]}]",
         f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
     ),
+    "backpressure.window": ("4", "16"),
 }
 LEAVES_OUT = 70  # Percent of the keys that a draw leaves at their default.
 AGAIN = "the same in half windows"
