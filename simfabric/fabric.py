@@ -26,6 +26,7 @@ from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
 from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
+from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
@@ -41,7 +42,7 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS}
 
 
 class Fabric:
@@ -59,6 +60,7 @@ class Fabric:
         self.columns = columns = Columns(world, who, self.balancer.place(who, topology.clients.count, topology.clients.start == 0))
         lasting = [episode for episode in episodes(world, topology) if not KINDS[episode.fault.kind].dies]
         strike_ahead(world, columns, lasting)
+        pace_ahead(columns, lasting)
         self.publishers = Publishers(world, columns)
         self.clients = Clients(world, columns)
         lives = lives_of(planned)

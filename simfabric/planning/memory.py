@@ -37,6 +37,7 @@ PRESENCE_CLIENT, PRESENCE_USER = ("ticket",), ("devices", "shown", "last_seen", 
 REFUSING = ("refusing",)  # Of every client, where a full buffer closes connections.
 STRIKES = ("strikes_from", "strikes", "opened_at")  # Of every client, where faults break connections.
 CREDIT, WANTED = ("sent", "back", "back_at"), ("wants",)  # Of every router and life of a gateway, and of every router, with backpressure by credits.
+SLOWED = ("slowed",)  # Of every client, where faults slow down links.
 FIXED = ("pool", "base")
 
 LAYING_OUT = 4  # Bytes of a subscription while subscriptions are sorted by channel.
@@ -110,6 +111,7 @@ def parts_of(
         Part("subscriptions", subscriptions, each_subscription),
         Part("buffers that refuse", clients * (topology.gateways.overflow == "disconnect"), row_bytes(crowd, REFUSING)),
         Part("strikes of faults", clients * (len(crowd.opened_at) > 1), sum(getattr(crowd, name).nbytes for name in STRIKES) / len(crowd.client)),
+        Part("links that faults slow down", clients * (len(crowd.slowed) > 1), row_bytes(crowd, SLOWED) + 8),
         Part("sorting and seating", 1, max(subscriptions * LAYING_OUT, clients * SEATING)),
         Part("channels", len(members.given) + members.channels, each_channel),
         Part("messages in the log", min(1.0, topology.bus.retention / topology.run.duration) * messages, row_bytes(log, MESSAGE)),

@@ -54,6 +54,9 @@ LINKS = (
     "{kind: half_open, at: 7s, share: 40%, spread: 2s}",
     "{kind: rebind_address, at: 12s, share: 50%}",
     "{kind: sleep_clients, at: 5s, share: 40%, length: 6s, spread: 1s}",
+    "{kind: slow_clients, at: 6s, share: 50%, length: 5s}",
+    "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
+    "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
 )
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),

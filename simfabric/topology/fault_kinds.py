@@ -69,6 +69,18 @@ NETWORK: dict[str, FaultKind] = {
         "those connections, silently, until heartbeats find them",
         "stay open for longer than clients.heartbeat_interval and heartbeat_timeout, lose what was acknowledged",
     ),
+    "cap_bandwidth": FaultKind(
+        "the downlinks of a `share` of the clients have no more than `bandwidth` for a while",
+        _takes("share", "length", "bandwidth"),
+        "delay, buffers up to their bound, what a full buffer does",
+        "let a buffer grow beyond its bound, delay other clients",
+    ),
+    "clog_link": FaultKind(
+        "the downlinks of a `share` of the clients hold what they have for a while, and then it comes in a burst",
+        _takes("share", "length"),
+        "delay, then a burst; what a full buffer does",
+        "change the order on a connection, overflow without a record",
+    ),
     "rebind_address": FaultKind(
         "a `share` of the clients go on from another address: their connections break, and their gateways are not told",
         _takes("share"),
@@ -82,6 +94,12 @@ CLIENTS: dict[str, FaultKind] = {
         _takes("share", "spread"),
         "how long they take to connect, replays, the load of balancer and gateways",
         "break the connections of others, lose an acknowledged message, never calm down",
+    ),
+    "slow_clients": FaultKind(
+        "a `share` of the clients read only as much as `reads` says, for a while",
+        _takes("share", "length", "reads"),
+        "those clients: drops of transient messages, full buffers and what they do",
+        "delay neighbours, lose a durable message in silence",
     ),
     "sleep_clients": FaultKind(
         "a `share` of the clients fall asleep without a word, and wake `length` later, within `spread`",
