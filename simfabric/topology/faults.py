@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from simfabric.chance import Law
 from simfabric.errors import Refusal
 from simfabric.topology.fault_kinds import KINDS, told
-from simfabric.topology.kinds import COUNT, DURATION, NUMERIC, SHARE, Choice, Flag, Kind, LawOf, Quantity, Text
+from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, Flag, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 
 NODE_WORDS = ("one", "minority", "majority", "all")
@@ -99,8 +99,11 @@ class Fault(Section):
     grace: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "How long a drain_node keeps the connections that it has.")
     errors: float = leaf(Quantity(SHARE, "0", "1"), "0%", "Share of what a service is asked that it answers with an error meanwhile.")
     expire: bool = leaf(Flag(), "false", "Whether the tokens that were given before are void from then on.")
-    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of what the kind strikes, such as channels; 0 is no fault.")
+    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels or dials that it strikes, drawn for each; 0 is no fault.")
     lost: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "How far a copy is behind: what was written in so long before is lost; 0 is no fault.")
+    reads: float = leaf(Quantity(SHARE, "0", "1"), "0%", "What a client still reads, as a share of what the mean connection has been sent until then.")
+    bandwidth: int = leaf(Quantity(BANDWIDTH, "1kbit/s", "1000Gbit/s"), "64kbit/s", "Downlink of each client that it strikes, if its own is not slower.")
+    spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Time over which it reaches one client after the other, drawn evenly.")
     factor: float = leaf(Quantity(NUMERIC, "0", "1_000"), "10", "How many times slower, or more; see the kind.")
 
     def laws(self) -> Iterator[Refusal]:
