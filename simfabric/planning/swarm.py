@@ -24,6 +24,7 @@ from simfabric.chance import below, decision_key
 from simfabric.errors import TopologyError
 from simfabric.laws import Verdict
 from simfabric.planning.many import Interrupted, run_many
+from simfabric.planning.swarm_faults import drawn_faults
 from simfabric.running import Result, run
 from simfabric.topology import Topology, loads
 
@@ -39,33 +40,6 @@ traffic: [{name: chat, per: all, rate: 12/s, until: 24s}]
 """
 TYPING = "{name: typing, per: all, rate: 4/s, lane: transient, size: 100B, until: 24s}"
 LOUD = "{name: chat, per: all, rate: 60/s, size: 2KB, until: 24s}"
-FAULTS = (
-    "{kind: kill_node, at: 3s, down: 2s}",
-    "{kind: kill_node, at: 11s, down: 300ms, target: {gateway: 0}}",
-    "{kind: kill_node, at: 17s, down: 4s, target: {gateway: all}}",
-    "{kind: restart_node, at: 8s, down: 1s, target: {gateway: all}}",
-    "{kind: rolling_deploy, at: 5s, down: 1s, pause: 2s}",
-    "{kind: kill_node, at: 9s, down: 1s, target: {router: one}}",
-    "{kind: kill_node, at: 6s, down: 9s, target: {router: 0}}",
-    "{kind: drain_node, at: 9s, grace: 2s, down: 1s}",
-    "{kind: crash_loop_node, at: 5s, down: 500ms, pause: 1s}",
-    "{kind: lose_region, at: 7s, down: 3s}",
-    "{kind: fail_tokens, at: 9s, length: 4s, factor: 0}",
-    "{kind: fail_tokens, at: 10s, length: 2s, factor: 1, errors: 50%, expire: true}",
-    "{kind: corrupt_routes, every: 2s, share: 30%, p: 50%, target: {gateway: minority}}",
-    "{kind: fail_over_store, at: 12500ms, lost: 2s}",
-)
-EDGE = ((7,), (8,), (9, 10), (1, 7, 11), (12,), (1, 13), (8, 12))  # Of gateways, tokens and routes.
-LINKS = (
-    "{kind: reset_connections, every: exponential(4s), share: 30%, spread: 500ms, p: 80%}",
-    "{kind: storm_reconnect, at: 9s, spread: 200ms}",
-    "{kind: half_open, at: 7s, share: 40%, spread: 2s}",
-    "{kind: rebind_address, at: 12s, share: 50%}",
-    "{kind: sleep_clients, at: 5s, share: 40%, length: 6s, spread: 1s}",
-    "{kind: slow_clients, at: 6s, share: 50%, length: 5s}",
-    "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
-    "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
-)
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
     "clients.subscriptions": ("0", "1", "6"),
@@ -84,7 +58,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "channels.given": ("[{name: hall, members: 100%}]",),
     "channels.popularity": ("uniform",),
     "gateways.count": ("1", "5"),
-    "gateways.zones": ("2",),
     "gateways.buffer": ("4KB",),
     "gateways.overflow": ("disconnect",),
     "gateways.overflow_grace": ("300ms",),
@@ -120,13 +93,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "apis.snapshot.errors": ("30%",),
     "apis.token.ttl": ("10s",),
     "traffic": (f"[{LOUD}]", f"[{{name: chat, per: all, rate: 12/s, until: 24s}}, {TYPING}]", f"[{LOUD}, {TYPING}]"),
-    "faults": (
-        *(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5), *EDGE)),
-        *(f"[{fault}]" for fault in LINKS),
-        f"[{LINKS[0]}, {FAULTS[0]}, {FAULTS[5]}]",
-        f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
-    ),
     "backpressure.window": ("4", "16"),
+    "gateways.zones": ("2",),
 }
 LEAVES_OUT = 70  # Percent of the keys that a draw leaves at their default.
 AGAIN = "the same in half windows"
@@ -169,7 +137,8 @@ def _draw(seed: int, attempt: int) -> dict[str, str]:
         if skipped[place] >= LEAVES_OUT:
             options = CHOICES[key]
             changes[key] = options[int(below(decision_key(seed, 0, "swarm/choice"), 0, int(n[place]), len(options)))]
-    return changes
+    faults = drawn_faults(seed, attempt)
+    return {**changes, "faults": f"[{', '.join(faults)}]"} if faults else changes
 
 
 def topology_of(changes: Mapping[str, str]) -> Topology:
@@ -207,18 +176,30 @@ def tried(changes: Mapping[str, str], seed: int = 0) -> Finding:
 
 
 def shrunk(finding: Finding) -> Finding:
-    """The fewest changes, one after the other left out, with which the same law is still broken."""
+    """The fewest changes, and the fewest faults, one after the other left out, with which the same law is still broken."""
     law = finding.broken[0].law
     smallest = finding
     for key in [key for key, _ in finding.changes if key != "run.seed"]:
-        fewer = {name: value for name, value in smallest.changes if name != key}
-        try:
-            found = tried(fewer, finding.seed)
-        except TopologyError:
-            continue
-        if law in [verdict.law for verdict in found.broken]:
-            smallest = found
+        smallest = _without(smallest, key, None, law)
+    faults = dict(smallest.changes).get("faults", "[]")[1:-1]
+    for fault in filter(None, faults.replace("}, {kind", "}\n{kind").split("\n")):
+        if fault in dict(smallest.changes).get("faults", ""):
+            smallest = _without(smallest, "faults", fault, law)
     return smallest
+
+
+def _without(finding: Finding, key: str, fault: str | None, law: str) -> Finding:
+    """The same without a key, or without one of its faults, if that still breaks the law; else as it was."""
+    fewer = dict(finding.changes)
+    kept = fewer.pop(key)
+    if fault is not None:
+        left = kept[1:-1].replace(fault, "").replace(", , ", ", ").strip(", ")
+        fewer |= {key: f"[{left}]"} if left else {}
+    try:
+        found = tried(fewer, finding.seed)
+    except TopologyError:
+        return finding
+    return found if law in [verdict.law for verdict in found.broken] else finding
 
 
 @dataclass(frozen=True)
