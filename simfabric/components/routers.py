@@ -24,12 +24,14 @@ import numpy as np
 from simfabric.chance import below
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.gateways import Gateways
 from simfabric.components.hot import HotWindows
 from simfabric.components.queues import LaneQueue
 from simfabric.kernels import routing as kernels
 from simfabric.kernels.credits import Credits, soonest_credit
 from simfabric.kernels.frames import AT, NEVER, ROW
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.splitting import INWARDS, hold
 from simfabric.kernels.tallying import new_tally
 from simfabric.world import Array, World
 
@@ -61,7 +63,7 @@ class Routers(Component):
         )
         self.tally = new_tally(0)
         self.hot = HotWindows(world, columns, self.tally) if topology.hot.policy != "none" else None
-        self.gateways: Component
+        self.gateways: Gateways
         self._route = world.kernel(kernels.route)
         self._route_by_lane = world.kernel(kernels.route_by_lane)
         self._route_by_credit = world.kernel(kernels.route_by_credit)
@@ -92,6 +94,9 @@ class Routers(Component):
                 done = self._route(frames, first, count, *others)
             if self._sent[0] == 0 and done < count:
                 self._out.reserve(2 * len(self._out.frames))
+            if len(self.gateways.nodes.splits):
+                sent = self._out.frames[: self._sent[0]]
+                hold(sent, sent[:, ROW], self.world.topology.network.hop, INWARDS, self.gateways.nodes.splits)
             self.gateways.inbox.put(self._out.frames, int(self._sent[0]))
             first = done
         if self.queue is not None:
@@ -136,4 +141,8 @@ class Routers(Component):
         phase = int(below(self.world.key("routing/heartbeat"), gateway, 0, min(routing.heartbeat, 2**31)))
         last = now - (now - phase) % routing.heartbeat
         yield self.world.env.timeout(max(0, last + routing.ttl - now))
-        self.state.evicted_at[gateway, life] = self.world.now
+        self.evict(gateway, life)
+
+    def evict(self, gateway: int, life: int) -> None:
+        """The leases of this life of a gateway end now, if they have not ended before."""
+        self.state.evicted_at[gateway, life] = min(self.world.now, int(self.state.evicted_at[gateway, life]))

@@ -57,6 +57,9 @@ LINKS = (
     "{kind: slow_clients, at: 6s, share: 50%, length: 5s}",
     "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
     "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
+    "{kind: split_network, at: 7s, length: 1500ms, target: {gateway: one}}",
+    "{kind: split_network, at: 4s, length: 8s, target: {gateway: minority}}",
+    "{kind: split_one_way, at: 9s, length: 3s, way: in}",
 )
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
@@ -116,6 +119,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         *(f"[{fault}]" for fault in LINKS),
         f"[{LINKS[0]}, {FAULTS[0]}, {FAULTS[5]}]",
         f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
+        f"[{LINKS[8]}, {LINKS[0]}, {FAULTS[1]}]",
     ),
     "backpressure.window": ("4", "16"),
 }

@@ -77,6 +77,7 @@ class Fault(Section):
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
     pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
     share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients that it strikes, drawn for each; 0 is no fault.")
+    way: str = leaf(Choice(("out", "in")), "out", "Which way a split_one_way cuts: what gateways send to the services behind them, or what they get.")
     reads: float = leaf(Quantity(SHARE, "0", "1"), "0%", "What a client still reads, as a share of what the mean connection has been sent until then.")
     bandwidth: int = leaf(Quantity(BANDWIDTH, "1kbit/s", "1000Gbit/s"), "64kbit/s", "Downlink of each client that it strikes, if its own is not slower.")
     spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Time over which it reaches one client after the other, drawn evenly.")
