@@ -24,6 +24,7 @@ from simfabric.chance import below, decision_key
 from simfabric.errors import TopologyError
 from simfabric.laws import Verdict
 from simfabric.planning.many import Interrupted, run_many
+from simfabric.planning.swarm_faults import drawn_faults
 from simfabric.running import Result, run
 from simfabric.topology import Topology, loads
 
@@ -164,7 +165,8 @@ def _draw(seed: int, attempt: int) -> dict[str, str]:
         if skipped[place] >= LEAVES_OUT:
             options = CHOICES[key]
             changes[key] = options[int(below(decision_key(seed, 0, "swarm/choice"), 0, int(n[place]), len(options)))]
-    return changes
+    faults = drawn_faults(seed, attempt)
+    return {**changes, "faults": f"[{', '.join(faults)}]"} if faults else changes
 
 
 def topology_of(changes: Mapping[str, str]) -> Topology:
@@ -201,18 +203,30 @@ def tried(changes: Mapping[str, str], seed: int = 0) -> Finding:
 
 
 def shrunk(finding: Finding) -> Finding:
-    """The fewest changes, one after the other left out, with which the same law is still broken."""
+    """The fewest changes, and the fewest faults, one after the other left out, with which the same law is still broken."""
     law = finding.broken[0].law
     smallest = finding
     for key in [key for key, _ in finding.changes if key != "run.seed"]:
-        fewer = {name: value for name, value in smallest.changes if name != key}
-        try:
-            found = tried(fewer, finding.seed)
-        except TopologyError:
-            continue
-        if law in [verdict.law for verdict in found.broken]:
-            smallest = found
+        smallest = _without(smallest, key, None, law)
+    faults = dict(smallest.changes).get("faults", "[]")[1:-1]
+    for fault in filter(None, faults.replace("}, {kind", "}\n{kind").split("\n")):
+        if fault in dict(smallest.changes).get("faults", ""):
+            smallest = _without(smallest, "faults", fault, law)
     return smallest
+
+
+def _without(finding: Finding, key: str, fault: str | None, law: str) -> Finding:
+    """The same without a key, or without one of its faults, if that still breaks the law; else as it was."""
+    fewer = dict(finding.changes)
+    kept = fewer.pop(key)
+    if fault is not None:
+        left = kept[1:-1].replace(fault, "").replace(", , ", ", ").strip(", ")
+        fewer |= {key: f"[{left}]"} if left else {}
+    try:
+        found = tried(fewer, finding.seed)
+    except TopologyError:
+        return finding
+    return found if law in [verdict.law for verdict in found.broken] else finding
 
 
 @dataclass(frozen=True)
