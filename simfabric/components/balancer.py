@@ -64,6 +64,7 @@ class Balancer(Component):
         self.run_at = np.full((gateways, 2), -1, np.int64)  # First check of the last run that found it dead, and alive [ns].
         self.saw = np.ones(gateways, np.int8)  # What the last check found: 1 = alive.
         self.seen_at = np.full(gateways, -1, np.int64)  # When a check first sees the state in which it is [ns].
+        self.cut_off = np.zeros(gateways, bool)  # A split lies between its health checks and these gateways.
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
         self.counters = np.zeros(4, np.int64)  # Dials taken, sum of their arrivals, work [ns], dials that waited too long.
@@ -146,8 +147,24 @@ class Balancer(Component):
 
     def lost(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: connections are seen to close at once, the node is out after `fall` failed checks in a row."""
-        health = self.world.topology.balancer.health
         self.open[gateway] = 0
+        if not self.cut_off[gateway]:
+            yield from self._failing(gateway)
+
+    def split(self, gateway: int) -> Generator[Any, Any, None]:
+        """The SimPy process after a split: the node is out after `fall` failed checks in a row, and its connections are seen to stay."""
+        self.cut_off[gateway] = True
+        if self.alive[gateway]:
+            yield from self._failing(gateway)
+
+    def healed(self, gateway: int) -> Generator[Any, Any, None]:
+        """The SimPy process after the heal: a node that is up is in again after `rise` good checks in a row."""
+        self.cut_off[gateway] = False
+        if self.alive[gateway]:
+            yield from self._passing(gateway)
+
+    def _failing(self, gateway: int) -> Generator[Any, Any, None]:
+        health = self.world.topology.balancer.health
         first = self._run_of_checks(gateway, 0)
         last = first + (health.fall - 1) * health.interval
         yield self.world.env.timeout(max(0, last + health.timeout - self.world.now))
@@ -156,8 +173,12 @@ class Balancer(Component):
 
     def returned(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a restart: the node is in again after `rise` good checks in a row, slowly if the policy has a slow start."""
-        health = self.world.topology.balancer.health
         self.open[gateway] = 0  # What was handed to the dead node was refused.
+        if not self.cut_off[gateway]:
+            yield from self._passing(gateway)
+
+    def _passing(self, gateway: int) -> Generator[Any, Any, None]:
+        health = self.world.topology.balancer.health
         first = self._run_of_checks(gateway, 1)
         last = first + (health.rise - 1) * health.interval
         yield self.world.env.timeout(max(0, last - self.world.now))

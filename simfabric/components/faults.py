@@ -27,6 +27,7 @@ from simfabric.components.gateways import Gateways
 from simfabric.components.presence import Presence
 from simfabric.components.routers import Routers
 from simfabric.components.schedule import Episode, episodes, gateways_struck
+from simfabric.components.splits import lapses
 from simfabric.errors import SimfabricError
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.state import ALIVE, BREAKS_AT, DIES_AT, INCARNATION, LIFE, NOTICED_AT
@@ -53,6 +54,9 @@ def deaths(world: World, topology: Topology) -> list[Death]:
     planned = [Death(gateway, BEFORE, at) for gateway, at in arrivals(topology).items()]
     for episode in episodes(world, topology):
         planned += deaths_of(world, topology, episode)
+    for gateway, begins, _, at in lapses(world, topology):  # One that dies meanwhile is new in any case.
+        if not any(death.gateway == gateway and begins <= death.at <= at for death in planned):
+            planned.append(Death(gateway, at, at + 2 * topology.network.hop, planned=True))
     down_until: dict[int, int] = {}
     real = []
     for death in sorted(planned, key=lambda d: (d.at, d.gateway)):

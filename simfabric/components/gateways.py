@@ -32,6 +32,7 @@ from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.looking import BY_NUMBER, KEY_LOOKING, LOOKING, PRESENCE, UPDATE_BYTES
 from simfabric.kernels.noting import ABOUT, ARRIVED, AT, KIND, NOTE_COLUMNS, SEAT
 from simfabric.kernels.presence import JOIN, UPDATE
+from simfabric.kernels.splitting import OUTWARDS, hold
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
     ADVICE,
@@ -156,7 +157,7 @@ def nodes_of(world: World) -> Nodes:
         settings, shares, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.full(count, most_of(topology)),
         np.zeros((cores, 2), np.int64), pauses,
         world.table(config.work.handshake), world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
-        world.table(config.pauses.length if config.pauses else constant(0)),
+        world.table(config.pauses.length if config.pauses else constant(0)), np.zeros((0, 4), np.int64),
     )  # fmt: skip
 
 
@@ -319,6 +320,8 @@ class Gateways(Component):
             past = log.rows[frames[:, 3] - log.base[0], LANE] == TRANSIENT
             self.past_storage.inbox.put(frames[past], int(past.sum()))
             frames = frames[~past]
+        if len(self.nodes.splits) and self.nodes.settings[UP_DELAY]:
+            hold(frames, frames[:, 4] // LIFE, int(self.nodes.settings[UP_DELAY]), OUTWARDS, self.nodes.splits)
         self.up.inbox.put(frames, len(frames))
 
     def _meet(self, answers: Array) -> None:

@@ -24,12 +24,14 @@ import numpy as np
 from simfabric.chance import below
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.gateways import Gateways
 from simfabric.components.hot import HotWindows
 from simfabric.components.queues import LaneQueue
 from simfabric.kernels import routing as kernels
 from simfabric.kernels.credits import Credits, soonest_credit
 from simfabric.kernels.frames import AT, NEVER, ROW
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.splitting import INWARDS, hold
 from simfabric.kernels.tallying import new_tally
 from simfabric.world import Array, World
 
@@ -68,7 +70,7 @@ class Routers(Component):
         )
         self.tally = new_tally(0)
         self.hot = HotWindows(world, columns, self.tally) if topology.hot.policy != "none" else None
-        self.gateways: Component
+        self.gateways: Gateways
         self._route = world.kernel(kernels.route)
         self._route_by_lane = world.kernel(kernels.route_by_lane)
         self._route_by_credit = world.kernel(kernels.route_by_credit)
@@ -99,6 +101,9 @@ class Routers(Component):
                 done = self._route(frames, first, count, *others)
             if self._sent[0] == 0 and done < count:
                 self._out.reserve(2 * len(self._out.frames))
+            if len(self.gateways.nodes.splits):
+                sent = self._out.frames[: self._sent[0]]
+                hold(sent, sent[:, ROW], self.world.topology.network.hop, INWARDS, self.gateways.nodes.splits)
             self.gateways.inbox.put(self._out.frames, int(self._sent[0]))
             first = done
         if self.queue is not None:
@@ -140,7 +145,7 @@ class Routers(Component):
     def evicting(self, gateway: int, life: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: the leases end a TTL after the last heartbeat before it."""
         yield self.world.env.timeout(max(0, self.renewed(gateway) + self.world.topology.routing.ttl - self.world.now))
-        self.state.evicted_at[gateway, life] = self.world.now
+        self.evict(gateway, life)
 
     def renewed(self, gateway: int) -> int:
         """The last heartbeat of this gateway until now [ns]; each has a phase of its own."""
@@ -157,3 +162,7 @@ class Routers(Component):
             lost_since=np.append(self.state.lost_since, since),
             lost_share=np.append(self.state.lost_share, share),
         )
+
+    def evict(self, gateway: int, life: int) -> None:
+        """The leases of this life of a gateway end now, if they have not ended before."""
+        self.state.evicted_at[gateway, life] = min(self.world.now, int(self.state.evicted_at[gateway, life]))

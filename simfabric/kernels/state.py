@@ -130,6 +130,7 @@ class Nodes(NamedTuple):
     delivery: Any
     pause_every: Any
     pause_length: Any
+    splits: Any  # int64[splits, 4]: when gateways are cut off, see kernels/splitting.py.
 
 
 class Outs(NamedTuple):

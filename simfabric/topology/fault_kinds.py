@@ -90,6 +90,18 @@ NETWORK: dict[str, FaultKind] = {
         "those connections, silently, until heartbeats find them",
         "stay open for longer than clients.heartbeat_interval and heartbeat_timeout, lose what was acknowledged",
     ),
+    "split_network": FaultKind(
+        "gateways and the services behind them (storage, bus, routers, routing store, health checks) cannot reach each other for a while",
+        _takes("target", "length"),
+        "what the clients of those gateways get and send, until after the heal",
+        "lose what was acknowledged, let one that was evicted go on under its old incarnation",
+    ),
+    "split_one_way": FaultKind(
+        "the same in one direction, the `way`, only",
+        _takes("target", "length", "way"),
+        "what goes that way until after the heal",
+        "lose what was acknowledged, hold up other gateways",
+    ),
     "cap_bandwidth": FaultKind(
         "the downlinks of a `share` of the clients have no more than `bandwidth` for a while",
         _takes("share", "length", "bandwidth"),

@@ -101,6 +101,7 @@ class Fault(Section):
     expire: bool = leaf(Flag(), "false", "Whether the tokens that were given before are void from then on.")
     share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels or dials that it strikes, drawn for each; 0 is no fault.")
     lost: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "How far a copy is behind: what was written in so long before is lost; 0 is no fault.")
+    way: str = leaf(Choice(("out", "in")), "out", "Which way a split_one_way cuts: what gateways send to the services behind them, or what they get.")
     reads: float = leaf(Quantity(SHARE, "0", "1"), "0%", "What a client still reads, as a share of what the mean connection has been sent until then.")
     bandwidth: int = leaf(Quantity(BANDWIDTH, "1kbit/s", "1000Gbit/s"), "64kbit/s", "Downlink of each client that it strikes, if its own is not slower.")
     spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Time over which it reaches one client after the other, drawn evenly.")

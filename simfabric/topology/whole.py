@@ -30,6 +30,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from faults_find_what_they_need(topology)
     yield from some_gateway_is_there(topology)
     yield from faults_suit_the_clients(topology)
+    yield from splits_have_their_side(topology)
     yield from direct_fan_out_has_its_log(topology)
     yield from hot_channels_have_their_place(topology)
     yield from credits_have_routers(topology)
@@ -176,6 +177,19 @@ def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
                 ("faults", i, "kind"),
                 fault.kind,
                 reads=("faults", "clients.sessions"),
+            )
+
+
+def splits_have_their_side(topology: Topology) -> Iterator[Refusal]:
+    """A split cuts gateways off from what grants no credits."""
+    for i, fault in enumerate(topology.faults):
+        if fault.kind in ("split_network", "split_one_way") and topology.backpressure.policy == "credits":
+            yield Refusal(
+                "credits that are on their way through a split are not simulated",
+                "write another backpressure.policy, or take another kind of fault",
+                ("faults", i, "kind"),
+                fault.kind,
+                reads=("faults", "backpressure.policy"),
             )
 
 
