@@ -21,16 +21,21 @@ from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
+from simfabric.components.edge_faults import EDGE_FAULTS
 from simfabric.components.effects import Effect, Effects, Parts
-from simfabric.components.faults import Death, Faults, absent, deaths
+from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
+from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
+from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
+from simfabric.components.route_faults import ROUTE_FAULTS
 from simfabric.components.routers import Routers
 from simfabric.components.schedule import episodes
+from simfabric.components.splits import SPLITS, splits_of
 from simfabric.components.state_faults import STATE_FAULTS
 from simfabric.components.storage import Storage
 from simfabric.kernels.frames import BOOTED, TOKEN
@@ -40,7 +45,7 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS}
 
 
 class Fabric:
@@ -56,9 +61,14 @@ class Fabric:
         self.balancer = Balancer(world, topology.gateways.count)
         self.balancer.eligible[absent(planned)] = False
         self.columns = columns = Columns(world, who, self.balancer.place(who, topology.clients.count, topology.clients.start == 0))
+        lasting = [episode for episode in episodes(world, topology) if not KINDS[episode.fault.kind].dies]
+        strike_ahead(world, columns, lasting)
+        pace_ahead(columns, lasting)
         self.publishers = Publishers(world, columns)
         self.clients = Clients(world, columns)
-        self.gateways = Gateways(world, columns)
+        lives = lives_of(planned)
+        self.gateways = Gateways(world, columns, lives)
+        self.gateways.nodes = self.gateways.nodes._replace(splits=splits_of(world, topology))
         self.storage = Storage(world, columns, self.gateways) if topology.storage.enabled else None
         self.producers: Producers | None = None
         self.brokers: Brokers | None = None
@@ -68,11 +78,7 @@ class Fabric:
             self.brokers = Brokers(world, columns)
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())
-        self.routers = (
-            Routers(world, columns, 2 + max((sum(d.gateway == death.gateway for d in planned) for death in planned), default=0))
-            if pattern != "broadcast"
-            else None
-        )
+        self.routers = Routers(world, columns, lives, self.gateways.credits) if pattern != "broadcast" else None
         self.replay = Replay(world, columns)
         self.snapshots = Snapshots(world, columns)
         self.bootstrap = Api(world, columns, "bootstrap", BOOTED)
@@ -92,9 +98,8 @@ class Fabric:
         struck = router_deaths(world, topology)
         if struck and self.routers and self.brokers and self.consumers:
             Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
-        lasting = [episode for episode in episodes(world, topology) if not KINDS[episode.fault.kind].dies]
         Effects(self._parts(), lasting, EFFECTS, self.faults.events)
-        self.pressure = Pressure(world, self.gateways, self.consumers, self.faults.events)
+        self.pressure = Pressure(world, self.gateways, self.consumers, self.routers, self.faults.events)
 
     def _parts(self) -> Parts:
         """What faults may strike."""
@@ -151,7 +156,8 @@ class Fabric:
             api.hears(self.clients, floor + hop)
         self.balancer.hears(self.clients, floor + hop)
         self.gateways.hears(self.clients, floor)
-        if any(part.ends == "silent" for part in topology.clients.churn):
+        silent = any(part.ends == "silent" for part in topology.clients.churn) or any(fault.kind in SILENT_KINDS for fault in topology.faults)
+        if silent:
             self.gateways.hears(self.gateways, topology.clients.heartbeat_timeout // 10)
         if topology.gateways.overflow == "disconnect":
             self.gateways.hears(self.gateways, SWEEP)
@@ -187,5 +193,6 @@ class Fabric:
             if topology.presence.debounce:
                 self.presence.hears(self.presence, topology.presence.debounce)
         if self.routers:
-            self.routers.hears(self.gateways, topology.routing.store_delay + hop)
+            back = 0 if topology.backpressure.policy == "credits" else topology.routing.store_delay  # Of a credit, or of a new route.
+            self.routers.hears(self.gateways, back + hop)
             self.gateways.hears(self.routers, hop)

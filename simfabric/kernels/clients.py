@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from simfabric.kernels.churn import STEP_TIMEOUT, Habits, fall_silent, farewell, go, stay, write
+from simfabric.kernels.churn import STEP_TIMEOUT, Habits, fall_silent, farewell, go, stay, stay_of, write
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lifecycle import (
     ASKING,
     ASKS_DRAWN,
     BANNER,
     BOOTED,
+    REFETCHED,
     TOKEN_MARGIN,
     TOKEN_TTL,
     Fleet,
@@ -46,8 +47,9 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
+from simfabric.kernels.striking import HUSHED, REBOUND, RESET, hush, rebind
 from simfabric.kernels.tickets import SILENT, gateway_of, life_of
-from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, REPLAYING, SYNCING, TOKEN, TOKEN_OK
+from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, REPLAYING, STALE_TOKEN, SYNCING, TOKEN, TOKEN_OK
 from simfabric.protocol.rules import LEAST_DELAY, token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
@@ -55,7 +57,7 @@ PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, 
 LEFT, SILENCES, UNHEARD = 12, 13, 14
 ADVISED, TIMED_OUT, FAILED = -1, -2, -3  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time; 500.
 PLANNED, OVERDUE = 1, 2  # Row of a NOTICE: the gateway said that it would close; no answer to SUBSCRIBE came in time.
-FULL, BUSY = 1, 2  # Row of a REFUSED: a living gateway had no room; its core was too busy.
+FULL, BUSY, VOID = 1, 2, 3  # Row of a REFUSED: a living gateway had no room; its core was too busy; the token was not valid any more.
 
 
 def live(
@@ -67,9 +69,20 @@ def live(
         at = frames[f, 0]
         kind = frames[f, 1] >> 56
         seat = frames[f, 3] & LOW
+        why = frames[f, 2]
         extra = frames[f, 4]
         tally.counters[SERVED] += 1
         tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
+        if kind == 36:
+            ticket = crowd.belief[seat]
+            if ticket < 0 or ticket >= SILENT:
+                continue
+            if why >= HUSHED:
+                tally.counters[SILENCES] += 1
+                hush(at, seat, ticket, extra, hop, habits, crowd, up, dial, again, sent)
+                continue
+            kind = 2
+            extra = ticket
         if kind == 12:
             row = frames[f, 3] - log.base[0]
             seat = log.rows[row, PUBLISHER]
@@ -117,7 +130,7 @@ def live(
                 if kind == 30:
                     go(at, seat, extra, hop, table, effects, habits, crowd, up, dial, again, sent)
                 else:
-                    fall_silent(at, seat, extra, hop, habits, crowd, dial, again, sent)
+                    fall_silent(at, at - stay_of(seat, habits, crowd), 0, seat, extra, hop, habits, crowd, dial, again, sent)
         elif kind == 16:
             call(at, seat, table, effects, hop, crowd, dial, sent, tally)
         else:
@@ -128,18 +141,25 @@ def live(
                 crowd.broke_at[seat] = at
                 ended(seat, at, crowd, settings)
                 tally.counters[BREAKS] += 1
-                if frames[f, 2] == OVERDUE:
+                if why in (OVERDUE, RESET):
                     farewell(at, seat, extra, hop, crowd, up, dial, sent)
-                elif frames[f, 2] == SLOW:
+                elif why == REBOUND:
+                    rebind(at, seat, extra, hop, habits, crowd, up, dial, sent)
+                elif why == SLOW:
                     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (24 << 56) | seat, 0, seat, extra)
             else:
                 tally.counters[REFUSALS] += 1
-                if frames[f, 2] > 0:  # The balancer has counted it as open.
+                if why > 0:  # The balancer has counted it as open.
                     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (24 << 56) | seat, 0, seat, extra)
+                if frames[f, 2] == VOID and crowd.flags[seat] & REFETCHED == 0:  # One new token at once, and no attempt.
+                    crowd.flags[seat] |= REFETCHED
+                    taken(seat, STALE_TOKEN, table, effects, crowd)
+                    ask_for_token(at, seat, hop, crowd, ask, sent, tally)
+                    continue
                 if crowd.state[seat] == TOKEN:  # Without a token, the next attempt asks again.
                     crowd.asked_at[seat] = -settings[TOKEN_TTL]
-            planned = kind == 2 and frames[f, 2] == PLANNED
-            after, spread = advice(planned, kind == 6 and (extra == ADVISED or frames[f, 2] == BUSY), crowd.state[seat], settings)
+            planned = kind == 2 and why == PLANNED
+            after, spread = advice(planned, kind == 6 and (extra == ADVISED or why == BUSY), crowd.state[seat], settings)
             given = input_of(seat, planned, crowd, settings, fleet)
             mask = taken(seat, given, table, effects, crowd)
             if crowd.state[seat] == OFFLINE and crowd.flags[seat] & BANNER == 0:
@@ -158,9 +178,14 @@ def token(at: int, seat: int, settings: Any, table: Any, effects: Any, hop: int,
     if settings[TOKEN_TTL] == 0 or token_fresh(at, crowd.asked_at[seat], settings[TOKEN_TTL], settings[TOKEN_MARGIN]):
         call(at, seat, table, effects, hop, crowd, dial, sent, tally)
     else:
-        crowd.asked_at[seat] = at
-        tally.counters[TOKENS] += 1
-        write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, 0)
+        ask_for_token(at, seat, hop, crowd, ask, sent, tally)
+
+
+def ask_for_token(at: int, seat: int, hop: int, crowd: Crowd, ask: Any, sent: Any, tally: Tally) -> None:
+    """A new token, from the token API."""
+    crowd.asked_at[seat] = at
+    tally.counters[TOKENS] += 1
+    write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, 0)
 
 
 def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, sent: Any, tally: Tally) -> None:

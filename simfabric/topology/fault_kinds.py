@@ -41,6 +41,27 @@ NODES: dict[str, FaultKind] = {
         "reuse a route or a session of the life before",
         dies=True,
     ),
+    "drain_node": FaultKind(
+        "the gateway takes no new connections, closes those that it has after `grace` with the advice of gateways.drain, and is back empty after `down`",
+        _takes("target", "grace", "down"),
+        "a reconnect of each client",
+        "take a connection while it drains, close before the grace is over, count as a failed attempt",
+        dies=True,
+    ),
+    "crash_loop_node": FaultKind(
+        "the gateway dies `times` times: it is down, up for `pause`, and dies again",
+        _takes("target", "times", "down", "pause"),
+        "the capacity of that node",
+        "bring storms by its clients, keep health checks flapping afterwards",
+        dies=True,
+    ),
+    "lose_region": FaultKind(
+        "every gateway of a zone dies at once, and every router of it where routers share the bus's partitions; they are back empty after `down`",
+        _takes("target", "down"),
+        "connections to it, which move to the other zones",
+        "hurt clients of other zones, deliver twice to a user",
+        dies=True,
+    ),
     "rolling_deploy": FaultKind(
         "one batch of gateways after the other is restarted by plan",
         _takes("down", "count", "batch", "pause"),
@@ -56,9 +77,79 @@ NODES: dict[str, FaultKind] = {
         dies=True,
     ),
 }
-NETWORK: dict[str, FaultKind] = {}
-CLIENTS: dict[str, FaultKind] = {}
-EDGE: dict[str, FaultKind] = {}
+NETWORK: dict[str, FaultKind] = {
+    "reset_connections": FaultKind(
+        "the connections of a `share` of the clients break within `spread`, and both ends are told",
+        _takes("share", "spread"),
+        "those connections, what is on its way over them, the load of those who come back",
+        "lose a message or a cursor",
+    ),
+    "half_open": FaultKind(
+        "on the connections of a `share` of the clients nothing passes any more, and nobody is told until heartbeats find it",
+        _takes("share", "spread"),
+        "those connections, silently, until heartbeats find them",
+        "stay open for longer than clients.heartbeat_interval and heartbeat_timeout, lose what was acknowledged",
+    ),
+    "split_network": FaultKind(
+        "gateways and the services behind them (storage, bus, routers, routing store, health checks) cannot reach each other for a while",
+        _takes("target", "length"),
+        "what the clients of those gateways get and send, until after the heal",
+        "lose what was acknowledged, let one that was evicted go on under its old incarnation",
+    ),
+    "split_one_way": FaultKind(
+        "the same in one direction, the `way`, only",
+        _takes("target", "length", "way"),
+        "what goes that way until after the heal",
+        "lose what was acknowledged, hold up other gateways",
+    ),
+    "cap_bandwidth": FaultKind(
+        "the downlinks of a `share` of the clients have no more than `bandwidth` for a while",
+        _takes("share", "length", "bandwidth"),
+        "delay, buffers up to their bound, what a full buffer does",
+        "let a buffer grow beyond its bound, delay other clients",
+    ),
+    "clog_link": FaultKind(
+        "the downlinks of a `share` of the clients hold what they have for a while, and then it comes in a burst",
+        _takes("share", "length"),
+        "delay, then a burst; what a full buffer does",
+        "change the order on a connection, overflow without a record",
+    ),
+    "rebind_address": FaultKind(
+        "a `share` of the clients go on from another address: their connections break, and their gateways are not told",
+        _takes("share"),
+        "those connections, which gateway a policy by address picks",
+        "change who a client is, or what a policy by cookie or user picks",
+    ),
+}
+CLIENTS: dict[str, FaultKind] = {
+    "storm_reconnect": FaultKind(
+        "a `share` of the clients lose their connections at once, or within `spread`, and all come back",
+        _takes("share", "spread"),
+        "how long they take to connect, replays, the load of balancer and gateways",
+        "break the connections of others, lose an acknowledged message, never calm down",
+    ),
+    "slow_clients": FaultKind(
+        "a `share` of the clients read only as much as `reads` says, for a while",
+        _takes("share", "length", "reads"),
+        "those clients: drops of transient messages, full buffers and what they do",
+        "delay neighbours, lose a durable message in silence",
+    ),
+    "sleep_clients": FaultKind(
+        "a `share` of the clients fall asleep without a word, and wake `length` later, within `spread`",
+        _takes("share", "spread", "length"),
+        "what they miss meanwhile, which a replay or a snapshot brings",
+        "leave a gap that nobody is told",
+    ),
+}
+EDGE: dict[str, FaultKind] = {
+    "fail_tokens": FaultKind(
+        "for a while the token API works `factor` times slower (0: not at all), `errors` of its answers are errors, and with `expire` the tokens that it "
+        "gave before are void: gateways refuse them, and clients fetch a new one at once",
+        _takes("length", "factor", "errors", "expire"),
+        "new connections",
+        "end open connections, which outlive their token; accept void tokens",
+    ),
+}
 BUS: dict[str, FaultKind] = {}
 STATE: dict[str, FaultKind] = {
     "degrade_store": FaultKind(
@@ -66,6 +157,18 @@ STATE: dict[str, FaultKind] = {
         _takes("length", "factor"),
         "delay of publications and their acknowledgements",
         "lose what was acknowledged",
+    ),
+    "corrupt_routes": FaultKind(
+        "the routes of `share` of the channels on the gateways that are struck are lost until the next heartbeat of each registers them again",
+        _takes("target", "share"),
+        "messages to these gateways, which clients fetch from the log when they see the gap",
+        "lack a route for longer than it takes to register it; keep a gap after the next message",
+    ),
+    "fail_over_store": FaultKind(
+        "the store of routes goes on with a copy that is behind: routes registered in the last `lost` are gone until the next heartbeat of their gateway",
+        _takes("lost"),
+        "messages to gateways that were new to a channel, which clients fetch from the log when they see the gap",
+        "lose durable messages; lack a route for longer than it takes to register it",
     ),
 }
 KINDS: dict[str, FaultKind] = {**NODES, **NETWORK, **CLIENTS, **EDGE, **BUS, **STATE}

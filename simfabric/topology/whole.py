@@ -14,6 +14,9 @@ from simfabric.units import write_count, write_duration
 if TYPE_CHECKING:
     from simfabric.topology.model import Topology
 
+NO_SESSIONS = frozenset({"sleep_clients"})  # What they do to a client, a session does not do the same way.
+MOST_CREDITS = 50_000_000  # 400 MB.
+
 
 def laws(topology: Topology) -> Iterator[Refusal]:
     """Every broken law between sections."""
@@ -24,9 +27,13 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from publications_have_a_channel(topology)
     yield from tenants_exist(topology)
     yield from faults_strike_someone(topology)
+    yield from faults_find_what_they_need(topology)
     yield from some_gateway_is_there(topology)
+    yield from faults_suit_the_clients(topology)
+    yield from splits_have_their_side(topology)
     yield from direct_fan_out_has_its_log(topology)
     yield from hot_channels_have_their_place(topology)
+    yield from credits_have_routers(topology)
     most = len(topology.channels.given) + topology.clients.subscriptions
     yield from limits.laws(topology.gateways.count, topology.clients.tenants, most, topology.clients.connect_timeout, topology.limits)
 
@@ -127,6 +134,15 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(fault.target.gateway),
                 reads=("faults", "gateways.count"),
             )
+        zone, zones = fault.target.zone, topology.gateways.zones
+        if isinstance(zone, int) and zone >= zones:
+            yield Refusal(
+                f"must be the number of a zone, from 0 to {zones - 1}",
+                "give a smaller number, or raise gateways.zones",
+                ("faults", i, "target", "zone"),
+                str(zone),
+                reads=("faults", "gateways.zones"),
+            )
         router, routers = fault.target.router, topology.fanout.routers
         if router is not None and (topology.fanout.pattern != "targeted" or (isinstance(router, int) and router >= routers)):
             yield Refusal(
@@ -135,6 +151,45 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 ("faults", i, "target", "router"),
                 str(router),
                 reads=("faults", "fanout.routers", "fanout.pattern"),
+            )
+
+
+def faults_find_what_they_need(topology: Topology) -> Iterator[Refusal]:
+    """A fault of routes needs routes, one of tokens needs tokens, and a client that a gateway refuses for its token must know what to do."""
+    for i, fault in enumerate(topology.faults):
+        place, kind = ("faults", i, "kind"), fault.kind
+        if kind in ("corrupt_routes", "fail_over_store") and topology.fanout.pattern == "broadcast":
+            yield Refusal("with broadcast there are no routes", "take fanout.pattern targeted or direct", place, kind, ("fanout.pattern",))
+        if kind == "fail_tokens" and topology.apis.token.ttl == 0:
+            yield Refusal("clients need no token", "lengthen apis.token.ttl", place, kind, ("apis.token.ttl",))
+        if fault.expire and topology.clients.fleet:
+            law, cure = "only the protocol's own clients are known to fetch a new token at once", "leave expire or clients.fleet out"
+            yield Refusal(law, cure, ("faults", i, "expire"), "true", ("clients.fleet",))
+
+
+def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
+    """What a fault does with clients, these clients can do."""
+    for i, fault in enumerate(topology.faults):
+        if fault.kind in NO_SESSIONS and topology.clients.sessions != 0:
+            yield Refusal(
+                f"{fault.kind} is for clients that are columns",
+                "write clients.sessions: 0, or take another kind of fault",
+                ("faults", i, "kind"),
+                fault.kind,
+                reads=("faults", "clients.sessions"),
+            )
+
+
+def splits_have_their_side(topology: Topology) -> Iterator[Refusal]:
+    """A split cuts gateways off from what grants no credits."""
+    for i, fault in enumerate(topology.faults):
+        if fault.kind in ("split_network", "split_one_way") and topology.backpressure.policy == "credits":
+            yield Refusal(
+                "credits that are on their way through a split are not simulated",
+                "write another backpressure.policy, or take another kind of fault",
+                ("faults", i, "kind"),
+                fault.kind,
+                reads=("faults", "backpressure.policy"),
             )
 
 
@@ -200,4 +255,24 @@ def hot_channels_have_their_place(topology: Topology) -> Iterator[Refusal]:
         yield Refusal(
             f"there are {write_count(topology.gateways.count)} gateways, and the subscribers of other channels need one",
             "raise gateways.count or lower hot.gateways", ("hot", "gateways"), write_count(hot.gateways), ("gateways.count",),
+        )  # fmt: skip
+
+
+def credits_have_routers(topology: Topology) -> Iterator[Refusal]:
+    """Credits are what routers have with gateways; they are served in order; and each leaves a time behind until it is taken again."""
+    if topology.backpressure.policy != "credits":
+        return
+    place, pattern = ("backpressure", "policy"), topology.fanout.pattern
+    if pattern != "targeted":
+        cure = "take fanout.pattern targeted, or backpressure.policy shed" + (" or pull" if pattern == "broadcast" else "")
+        yield Refusal(f"credits lie between routers and gateways, and with {pattern} there are no routers", cure, place, "credits", ("fanout.pattern",))
+    if topology.lanes.policy != "fifo":
+        cure = "take lanes.policy fifo, or backpressure.policy shed or pull"
+        yield Refusal("credits are for routers that take messages in their order, not by lanes", cure, place, "credits", ("lanes.policy",))
+    times = topology.gateways.count * topology.fanout.routers * topology.backpressure.window
+    if times > MOST_CREDITS:
+        yield Refusal(
+            f"there are at most {write_count(MOST_CREDITS)} credits, of all routers and gateways together, here {write_count(times)}",
+            "lower backpressure.window or fanout.routers", ("backpressure", "window"), write_count(topology.backpressure.window),
+            ("gateways.count", "fanout.routers"),
         )  # fmt: skip
