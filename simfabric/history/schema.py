@@ -39,6 +39,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "client.disconnect": ("client", "ticket", "why"),  # It notices the end of its connection, or gives it up.
     "client.leave": ("client", "ticket"),  # The user closes the page.
     "client.silence": ("client", "ticket"),  # Nothing passes any more, and the client does not know.
+    "client.struck": ("client", "why", "until"),  # A fault breaks the connection that it has; see kernels/striking.py.
     "gateway.close": ("client", "gateway", "ticket", "why"),  # why: 0 closed by the client, 1 nothing passes any more, 2 given up by the gateway.
     # Fan-out.
     "gateway.frame": ("message", "gateway", "incarnation", "follows"),  # A router's frame arrives; `incarnation` is the life that it is for.

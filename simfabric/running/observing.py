@@ -20,6 +20,7 @@ from simfabric.fabric import Fabric
 from simfabric.history import History, HistoryBuilder
 from simfabric.kernels import frames as kinds
 from simfabric.kernels import noting
+from simfabric.kernels.credits import SENDER
 from simfabric.kernels.frames import AT, EXTRA, ID, ITEM, KIND_SHIFT, ROW
 from simfabric.kernels.inbox import Tap
 from simfabric.kernels.presence import CALM, JOIN, UPDATE
@@ -34,7 +35,7 @@ ENOUGH = 200_000  # Frames and notes after which they are looked through.
 MOST_PAIRS = 4_096  # Consumers x partitions; of more, no lag is recorded.
 BY_CLIENT = {
     kinds.DIAL: "client.due", kinds.TOKEN: "client.token", kinds.REFUSED: "client.refused", kinds.OPENED: "client.open", kinds.SUBSCRIBED: "client.ready",
-    kinds.NOTICE: "client.disconnect", kinds.GO: "client.leave", kinds.SILENCE: "client.silence",
+    kinds.NOTICE: "client.disconnect", kinds.GO: "client.leave", kinds.SILENCE: "client.silence", kinds.STRUCK: "client.struck",
 }  # fmt: skip
 CLOSES = {kinds.LEAVE: 0, kinds.HALF_OPEN: 1, kinds.DROPPED: 2}
 DROPS = (noting.CUT, noting.FULL, noting.VAIN, noting.FULL_TRANSIENT)
@@ -177,6 +178,7 @@ class Observer:
                 columns: dict[str, tuple[Any, ...]] = {
                     "client.due": (), "client.token": (), "client.refused": (row, extra), "client.open": (gateway_of(extra), extra),
                     "client.ready": (extra & LOW, row), "client.disconnect": (extra, row), "client.leave": (extra,), "client.silence": (extra,),
+                    "client.struck": (row, extra),
                 }  # fmt: skip
                 self.builder.add(name, at, client[its], *columns[name])
 
@@ -216,11 +218,12 @@ class Observer:
         frames = frames[self.channels[log.rows[frames[:, ITEM] - log.base[0], CHANNEL]]] if len(frames) else frames
         if not len(frames):
             return
-        slot = np.where(frames[:, EXTRA] >= FOLLOWS, frames[:, EXTRA] - FOLLOWS, frames[:, EXTRA])
+        extra = np.where(frames[:, EXTRA] < 0, frames[:, EXTRA], frames[:, EXTRA] % SENDER)
+        slot = np.where(extra >= FOLLOWS, extra - FOLLOWS, extra)
         late = slot - book.pool[SLOTS_FIRST]
         life = np.where(late >= 0, book.late[np.maximum(late, 0), INCARNATION_OF], 0)
         life = np.where(slot < 0, -1 - slot, life)
-        self.builder.add("gateway.frame", frames[:, AT], frames[:, ITEM], frames[:, ROW], life, frames[:, EXTRA] >= FOLLOWS)
+        self.builder.add("gateway.frame", frames[:, AT], frames[:, ITEM], frames[:, ROW], life, extra >= FOLLOWS)
 
     def _presence(self, frames: Array) -> None:
         kind = frames[:, ID] >> KIND_SHIFT

@@ -12,7 +12,7 @@ from simfabric.laws.records.finding import Anomaly, Finding, found
 from simfabric.topology import Topology
 
 LEAST_DELAY = 1_000_000  # What a timer can tell apart [ns]; protocol/rules.py.
-PLANNED, ADVISED, BUSY = 1, -1, 2  # Why a connection ended by plan; why a dial was refused with advice; kernels/clients.py.
+PLANNED, ADVISED, BUSY, VOID = 1, -1, 2, 3  # Why a connection ended by plan; why a dial was refused with advice, or for its token; kernels/clients.py.
 
 
 def fencing(e: Evidence) -> Finding:
@@ -76,21 +76,23 @@ def _courses(e: Evidence) -> Iterator[tuple[int, list[tuple[int, int, str, int, 
             events.setdefault(client, []).append((at, rank, kind, row, number))
     for client, opened, row in zip(c.client.tolist(), c.opened_at.tolist(), c.row.tolist()):
         events.setdefault(client, []).append((opened, 0, "start" if row < 0 else "client.open", row, 0))
-    for client, row, at in zip(c.client.tolist(), c.end_row.tolist(), c.ended_at.tolist()):
-        if row >= 0:
+    for client, row, struck, at in zip(c.client.tolist(), c.end_row.tolist(), c.struck_row.tolist(), c.ended_at.tolist()):
+        if struck >= 0:
+            events[client].append((at, 2, "client.struck", struck, 0))
+        elif row >= 0:
             events[client].append((at, 2, "client.disconnect", row, int(ended["why"][row])))
         elif at < NEVER:
             events[client].append((at, 2, "client.leave", row, 0))
     reasons = e.history["client.refused"]["reason"]
     for client in sorted(own & events.keys()):
         course = sorted(events[client])
-        told = [_advised(number, int(reasons[row])) if kind == "client.refused" else number for _, _, kind, row, number in course]
+        told = [_advice(number, int(reasons[row])) if kind == "client.refused" else number for _, _, kind, row, number in course]
         yield client, [(at, rank, kind, row, number) for (at, rank, kind, row, _), number in zip(course, told)]
 
 
-def _advised(by: int, reason: int) -> int:
-    """Whether a refusal came with advice."""
-    return int(by == BUSY or (by == 0 and reason == ADVISED))
+def _advice(by: int, reason: int) -> int:
+    """Whether a refusal came with advice; VOID if it was for the token."""
+    return VOID if by == VOID else int(by == BUSY or (by == 0 and reason == ADVISED))
 
 
 def _waits(topology: Topology, client: int, events: list[tuple[int, int, str, int, int]]) -> Iterator[Wait]:
@@ -114,13 +116,13 @@ def _waits(topology: Topology, client: int, events: list[tuple[int, int, str, in
                 what, its, since, least, most, n = failure
                 yield Wait(client, (what, its), since, at, row, max(LEAST_DELAY, least), max(LEAST_DELAY, most), n)
             failure = None
-        elif failure is not None:
-            return  # Two failures of one attempt: not as the records of this policy go.
+        elif failure is not None or (kind == "client.refused" and number == VOID):
+            return  # Two failures of one attempt, or a token that is fetched again: not as the records of this policy go.
         else:
-            ended = kind == "client.disconnect"
+            ended = kind != "client.refused"
             if ended and ready_at is not None and at - ready_at >= config.stable_after:
                 attempt = 0
-            planned = ended and number == PLANNED
+            planned = kind == "client.disconnect" and number == PLANNED
             after = drain.retry_after if planned else balancer.retry_after if not ended and number and balancer.retry_after is not None else -1
             spread = drain.spread if planned else balancer.retry_spread
             least, most = _interval(topology, attempt)

@@ -23,6 +23,7 @@ GATEWAY, ROUTER = 0, 1  # Components of a fault.
 FAR = 1 << 40  # More than any sequence.
 NEVER = 1 << 62
 LIFE, SILENT = 1024, 1 << 30  # Of tickets; kernels/tickets.py.
+HUSHED = 7  # From this `why` on a struck client notices nothing; kernels/striking.py.
 RECEIVE, CAUGHT_UP, SNAPSHOT, GAP = "client.receive", "client.caught_up", "client.snapshot", "client.gap"
 
 
@@ -70,7 +71,8 @@ class Connections(NamedTuple):
     gateway: Array
     ticket: Array
     row: Array  # In client.open; -1 = open as the run begins.
-    end_row: Array  # In client.disconnect; -1 = it is open, or the user left.
+    end_row: Array  # In client.disconnect; -1 = it is open, the user left, or a fault broke it.
+    struck_row: Array  # In client.struck; -1 = no fault broke it.
     ready_at: Array  # When it was told where its channels stand; NEVER: it was not.
 
 
@@ -166,7 +168,21 @@ class Evidence:
         left_at, _ = _first_after(left["client"] * SILENT + left["ticket"] % SILENT, left["at"], key, at)
         ready_at, _ = _first_after(ready["client"] * SILENT + ready["ticket"] % SILENT, ready["at"], key, at)
         ready_at = np.where(row < 0, 0, ready_at)
-        return Connections(client, at, np.minimum(end_at, left_at), gateway, ticket, row, np.where(end_at <= left_at, end_row, -1), ready_at)
+        struck_at, struck_row = self._struck(client, at)
+        ended_at = np.minimum(np.minimum(end_at, left_at), struck_at)
+        by_end, by_fault = (end_at == ended_at) & (ended_at < NEVER), (struck_at == ended_at) & (ended_at < NEVER)
+        return Connections(client, at, ended_at, gateway, ticket, row, np.where(by_end & ~by_fault, end_row, -1), np.where(by_fault, struck_row, -1), ready_at)
+
+    def _struck(self, client: Array, opened_at: Array) -> tuple[Array, Array]:
+        """When a fault first breaks a connection so that its client notices at once, unless nothing passed on it before; and that record."""
+        struck, silence = self.history["client.struck"], self.history["client.silence"]
+        at_once = np.flatnonzero(struck["why"] < HUSHED)
+        broken_at, row = _first_after(struck["client"][at_once], struck["at"][at_once], client, opened_at)
+        hushed = struck["why"] >= HUSHED
+        quiet_at, _ = _first_after(silence["client"], silence["at"], client, opened_at)
+        hushed_at, _ = _first_after(struck["client"][hushed], struck["at"][hushed], client, opened_at)
+        broken = (row >= 0) & (broken_at <= np.minimum(quiet_at, hushed_at))
+        return np.where(broken, broken_at, NEVER), np.where(broken, at_once[np.maximum(row, 0)] if len(at_once) else -1, -1)
 
     @cached_property
     def known_at(self) -> Array:

@@ -50,6 +50,9 @@ def lag_drains(e: Evidence) -> Finding:
     wrong: list[int] = []
     for at, _, until, _ in e.faults(ROUTER):
         away = min(until - at, topology.bus.session_timeout)
+        others = {router for other, router, back, _ in e.faults(ROUTER) if other <= at + away < back}
+        if len(others) == topology.fanout.routers:  # Nobody can take over.
+            away = until - at
         by = at + away + int(away * load / (1 - load)) + topology.bus.fetch.max_wait + 2_000_000_000
         before, after = _sample(lag["at"], at + away), _sample(lag["at"], by)
         if min(before, after) < 0 or any(other != at and at - away <= other < by for other, *_ in e.faults(ROUTER)):
