@@ -92,7 +92,6 @@ class Observer:
 
     def sample(self) -> None:
         """Once a second: the lag of every consumer and partition."""
-        self.collect()
         consumers, now = self.fabric.consumers, self.fabric.world.now
         if consumers is None:
             return
