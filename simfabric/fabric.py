@@ -17,6 +17,7 @@ from collections.abc import Callable
 from simfabric.components.apis import Api, Snapshots
 from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Brokers, Consumers, Producers, partitions_of_channels
+from simfabric.components.bus_faults import BUS_FAULTS
 from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
@@ -28,11 +29,13 @@ from simfabric.components.group import Group, router_deaths
 from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
+from simfabric.components.record_faults import RECORD_FAULTS
 from simfabric.components.replay import Replay
 from simfabric.components.routers import Routers
 from simfabric.components.schedule import episodes
 from simfabric.components.state_faults import STATE_FAULTS
 from simfabric.components.storage import Storage
+from simfabric.components.surges import TRAFFIC_FAULTS, surges
 from simfabric.kernels.frames import BOOTED, TOKEN
 from simfabric.kernels.slow import SWEEP
 from simfabric.kernels.state import ALIVE, INCARNATION
@@ -40,7 +43,7 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**BUS_FAULTS, **RECORD_FAULTS, **STATE_FAULTS, **TRAFFIC_FAULTS}
 
 
 class Fabric:
@@ -57,6 +60,7 @@ class Fabric:
         self.balancer.eligible[absent(planned)] = False
         self.columns = columns = Columns(world, who, self.balancer.place(who, topology.clients.count, topology.clients.start == 0))
         self.publishers = Publishers(world, columns)
+        self.publishers.streams += surges(world, columns)
         self.clients = Clients(world, columns)
         self.gateways = Gateways(world, columns)
         self.storage = Storage(world, columns, self.gateways) if topology.storage.enabled else None
@@ -90,8 +94,9 @@ class Fabric:
         self.planned: list[Death] = planned
         self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers, self.presence)
         struck = router_deaths(world, topology)
+        self.group: Group | None = None
         if struck and self.routers and self.brokers and self.consumers:
-            Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
+            self.group = Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
         lasting = [episode for episode in episodes(world, topology) if not KINDS[episode.fault.kind].dies]
         Effects(self._parts(), lasting, EFFECTS, self.faults.events)
         self.pressure = Pressure(world, self.gateways, self.consumers, self.faults.events)

@@ -231,6 +231,7 @@ class Columns:
         self.owed = 0
         self.limited = 0  # Of them, those that a limit refused.
         self.backend = [0, 0]  # Of them, those of back-end producers.
+        self.retired: list[tuple[int, Array]] = []  # Rows of messages taken out, and the number of the first, until the recorder has them.
         self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
 
     def add_messages(self, at: Array, channel: Array, publisher: Array, size: Array, source: Array) -> Array:
@@ -254,10 +255,10 @@ class Columns:
         self.messages += count
         return np.arange(first, first + count, dtype=np.int64)
 
-    def retire(self, before: int, waiting: int) -> tuple[int, Array]:
+    def retire(self, before: int, waiting: int) -> int:
         """Take out the messages that were published before a time and are older than the first message that still waits somewhere.
 
-        Returns the number of the first one taken out, and their rows. What clients still lack of them has expired.
+        Returns how many; their rows are in `retired`, for the recorder. What clients still lack of them has expired.
         """
         first = int(self.log.base[0])
         rows = self.log.rows[: self.messages - first]
@@ -272,7 +273,8 @@ class Columns:
         self.backend[1] += int(backend[:, OWED].sum())
         self.log.rows[: len(rows) - count] = rows[count:].copy()
         self.log.base[0] = first + count
-        return first, retired
+        self.retired.append((first, retired))
+        return count
 
     def grow_book(self) -> None:
         """Twice the room for late slots, for rows, or for both: whatever is nearly full. What is not written to costs no memory."""

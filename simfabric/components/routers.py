@@ -27,6 +27,7 @@ from simfabric.kernels import routing as kernels
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.tallying import new_tally
+from simfabric.topology.fault_laws import struck_routers
 from simfabric.world import Array, World
 
 
@@ -41,14 +42,15 @@ class Routers(Component):
         self.queue = LaneQueue(world, count) if topology.lanes.policy != "fifo" else None
         super().__init__(world, rows=count if self.queue else 0)
         self.columns = columns
-        own_caches = topology.fanout.pattern == "direct" or topology.hot.shards > 1 or any(fault.target.router is not None for fault in topology.faults)
+        own_caches = topology.fanout.pattern == "direct" or topology.hot.shards > 1 or any(struck_routers(fault) for fault in topology.faults)
         self.state = kernels.Senders(
             settings=np.array([topology.routing.cache, topology.routing.store_delay, topology.run.warmup, topology.network.hop], np.int64),
-            keys=np.array([world.key("routers/message"), world.key("routers/target")], np.int64),
+            keys=np.array([world.key("routers/message"), world.key("routers/target"), world.key("routers/poison")], np.int64),
             free_at=np.zeros(count, np.int64),
             dies_at=np.full(count, NEVER, np.int64),
             busy=np.zeros(count, np.int64),
             refreshed_at=np.zeros((count if own_caches else 1, len(columns.crowd.members)), np.int64),  # A channel has one router, mostly.
+            poison=np.zeros((0, 4), np.int64),
             evicted_at=np.full((topology.gateways.count, lives), NEVER, np.int64),
             work=world.table(topology.fanout.work),
             per_target=world.table(topology.fanout.work_per_target),

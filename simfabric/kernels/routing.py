@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from simfabric.chance import draw, word
+from simfabric.chance import below, draw, word
 from simfabric.compiling import inlined
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
@@ -23,6 +23,7 @@ from simfabric.kernels.state import (
     SAVED_AT,
     SERVED,
     SERVED_AT,
+    SET_ASIDE,
     SLOTS_FIRST,
     STAGE_FANOUT,
     VISIBLE_AT,
@@ -44,11 +45,12 @@ class Senders(NamedTuple):
     """Routers, or the gateways' own senders: one row each."""
 
     settings: Any  # int64[4]
-    keys: Any  # int64[2]: of the work for a message, and for a target.
+    keys: Any  # int64[3]: of the work for a message, and for a target; of records that cannot be read.
     free_at: Any  # int64[senders]
     dies_at: Any  # int64[senders]: what a router would finish after its death is void.
     busy: Any  # int64[senders]
     refreshed_at: Any  # int64[caches, channels]: when each cached entry was read [ns] + 1; 0 = never.
+    poison: Any  # int64[episodes, 4]: when records are published that cannot be read, from and until [ns], how many of 2^31, what attempts at one take [ns].
     evicted_at: Any  # int64[gateways, lives]: when the entries of each life of a gateway end.
     work: Any  # Laws.
     per_target: Any
@@ -64,6 +66,16 @@ def visible(slot: int, view: int, book: Book, evicted_at: Any) -> bool:
             return False
         life = book.late[late, INCARNATION_OF]
     return bool(view < evicted_at[book.slots[slot, GATEWAY], life])
+
+
+@inlined
+def in_vain(message: int, published: int, senders: Senders) -> int:
+    """How long a router tries to read a record that cannot be read [ns]; 0 for any other."""
+    for n in range(len(senders.poison)):
+        drawn = int(below(senders.keys[2], message, n, 2147483648))
+        if senders.poison[n, 0] <= published < senders.poison[n, 1] and drawn < senders.poison[n, 2]:
+            return int(senders.poison[n, 3])
+    return 0
 
 
 @inlined
@@ -97,6 +109,11 @@ def route_frame(frames: Any, f: int, senders: Senders, book: Book, log: Log, out
     spent = draw(senders.work, word(senders.keys[0], message, 0))
     n = sent[0]
     s = next_slot(channel, -1, book)
+    vain = in_vain(message, log.rows[row, PUBLISHED_AT], senders)
+    if vain > 0:  # It is set aside, and goes to nobody.
+        spent = vain
+        targets = 0
+        s = -1
     while s >= 0:
         if visible(s, view, book, senders.evicted_at):
             if follows == 0:
@@ -117,6 +134,8 @@ def route_frame(frames: Any, f: int, senders: Senders, book: Book, log: Log, out
         targets = 0
     else:
         log.rows[row, ROUTED_AT] = done
+        if vain > 0:
+            tally.counters[SET_ASIDE] += 1
     tally.counters[SENT] += targets
     sent[0] = n
     senders.free_at[router] = done
@@ -124,7 +143,7 @@ def route_frame(frames: Any, f: int, senders: Senders, book: Book, log: Log, out
     tally.counters[SERVED] += 1
     tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
     tally.counters[WORK] += spent
-    if log.rows[row, ROUTED_AT] > 0 and log.rows[row, PUBLISHED_AT] >= senders.settings[WARMUP]:
+    if log.rows[row, ROUTED_AT] > 0 and vain == 0 and log.rows[row, PUBLISHED_AT] >= senders.settings[WARMUP]:
         entered = max(log.rows[row, VISIBLE_AT], max(log.rows[row, SAVED_AT], log.rows[row, RECEIVED_AT]))
         tally.stages[STAGE_FANOUT, bin_of(done - entered)] += 1
     return True

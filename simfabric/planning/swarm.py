@@ -47,6 +47,16 @@ FAULTS = (
     "{kind: rolling_deploy, at: 5s, down: 1s, pause: 2s}",
     "{kind: kill_node, at: 9s, down: 1s, target: {router: one}}",
     "{kind: kill_node, at: 6s, down: 9s, target: {router: 0}}",
+    "{kind: restart_broker, at: 7s, down: 4s}",
+    "{kind: restart_broker, every: exponential(4s), down: 2s, p: 50%, target: {broker: all}}",
+    "{kind: crash_consumer, at: 9s, down: 2s, mode: commit_first}",
+    "{kind: rebalance_group, at: 6s, down: 5s, pause: 1s}",
+    "{kind: rebalance_group, at: 10s, down: 2s, pause: 500ms, mode: cooperative, target: {router: all}}",
+    "{kind: poison_record, at: 4s, length: 8s, share: 5%, attempt_time: 20ms}",
+    "{kind: burst_channel, at: 8s, length: 4s, factor: 8}",
+    "{kind: flood_clients, at: 8s, length: 5s, factor: 20}",
+    "{kind: expire_log, at: 12s}",
+    "{kind: shrink_replicas, at: 6s, length: 3s}",
 )
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
@@ -78,6 +88,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "storage.work": ("exponential(20ms)",),
     "bus.linger": ("50ms",),
     "bus.brokers": ("2",),
+    "bus.replication": ("2",),
+    "bus.min_in_sync": ("2",),
     "bus.assignor": ("round_robin",),
     "bus.retention": ("5s",),
     "fanout.pattern": ("broadcast", "direct"),
@@ -101,7 +113,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "apis.snapshot.errors": ("30%",),
     "apis.token.ttl": ("10s",),
     "traffic": (f"[{LOUD}]", f"[{{name: chat, per: all, rate: 12/s, until: 24s}}, {TYPING}]", f"[{LOUD}, {TYPING}]"),
-    "faults": tuple(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5))),
+    "faults": tuple(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5), *((n,) for n in range(7, 17)), (0, 8, 5))),
 }
 LEAVES_OUT = 70  # Percent of the keys that a draw leaves at their default.
 AGAIN = "the same in half windows"
@@ -166,6 +178,7 @@ def complete(result: Result) -> Verdict:
     """Whether connected clients have every message of the log, long after the last one. What was dropped at the end, only a later message would show."""
     end = result.end
     hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + end.half_open
+    hidden += sum(end.aside.values())
     lacks = end.logged - end.cursors - end.away_lacks
     if hidden or not end.logged:
         return Verdict(COMPLETE, "unknown", 0)

@@ -12,6 +12,7 @@ from simfabric.topology.fault_kinds import KINDS, told
 from simfabric.topology.kinds import COUNT, DURATION, NUMERIC, SHARE, Choice, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 
+MODES = {"crash_consumer": ("after_work", "commit_first"), "rebalance_group": ("eager", "cooperative")}  # The first is that which is not given.
 NODE_WORDS = ("one", "minority", "majority", "all")
 
 
@@ -54,9 +55,11 @@ class Target(Section):
 
     gateway: int | NodeWord = leaf(NodeKind("99_999"), "one", f"Number of the gateway, the first being 0; {DRAWN}")
     router: int | NodeWord | None = leaf(
-        NodeKind("99_999"), None, "The same of the routers that share the bus's partitions (fanout.pattern targeted); not given: a gateway is struck."
+        NodeKind("99_999"),
+        None,
+        "The same of the routers that share the bus's partitions (fanout.pattern targeted); not given: a gateway is struck, or one router by its own faults.",
     )
-    broker: int | NodeWord | None = leaf(NodeKind("999"), None, "The same of the brokers of the bus, for the faults of the bus.")
+    broker: int | NodeWord | None = leaf(NodeKind("999"), None, "The same of the brokers of the bus, for its faults; not given: one.")
 
 
 class Fault(Section):
@@ -77,6 +80,24 @@ class Fault(Section):
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
     pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
     factor: float = leaf(Quantity(NUMERIC, "0", "1_000"), "10", "How many times slower, or more; see the kind.")
+    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients or records that it strikes, drawn for each; 0 is no fault.")
+    mode: str | None = leaf(
+        Choice(tuple(word for words in MODES.values() for word in words)),
+        None,
+        "How: of crash_consumer after_work (not given) or commit_first, of rebalance_group eager (not given) or cooperative.",
+    )
+    in_sync: int = leaf(Quantity(COUNT, "1", "10"), "1", "Copies that are in sync while shrink_replicas lasts.")
+    attempts: int = leaf(Quantity(COUNT, "1", "1_000"), "3", "How often a record that cannot be read is tried before it is set aside.")
+    attempt_time: int = leaf(Quantity(DURATION, "1us", "1min"), "100ms", "How long each of the attempts takes.")
+    channel: str | None = leaf(
+        Text(100), None, "Which channel, of channels.given by name, of the others by number (the first, most popular, is 0); not given: number 0."
+    )
+    tenant: int | None = leaf(Quantity(COUNT, "0", "100M"), None, "Number of the tenant whose users it strikes; not given: one user, drawn.")
+
+    def struck(self, node: str) -> int | str | None:
+        """Whom it strikes among the routers or brokers; None: none of them."""
+        given: int | str | None = getattr(self.target, node)
+        return "one" if given is None and KINDS[self.kind].strikes == node else given
 
     def laws(self) -> Iterator[Refusal]:
         if (self.at is None) == (self.every is None):
@@ -88,11 +109,16 @@ class Fault(Section):
             yield Refusal("gateways join once", "write at", ("every",))
         elif "target" not in KINDS[self.kind].takes and target != Target():
             yield Refusal(f"{self.kind} strikes no single node", "leave target out", ("target",))
-        if target.router is not None and (self.kind != "kill_node" or target.gateway != "one"):
-            yield Refusal(
-                "a router can be killed, and a fault strikes a router or a gateway", "write kind: kill_node and no gateway",
-                ("target", "router"), str(target.router),
-            )  # fmt: skip
+        strikes = KINDS[self.kind].strikes
+        for name in ("router", "broker"):
+            given = getattr(target, name)
+            if given is not None and strikes != name and (self.kind, name) != ("kill_node", "router"):
+                cure = "write kind: kill_node or crash_consumer" if name == "router" else "write kind: restart_broker"
+                yield Refusal(f"{self.kind} strikes no {name}", cure, ("target", name), str(given))
+        if target.gateway != "one" and (strikes != "gateway" or target.router is not None):
+            yield Refusal("a fault strikes a gateway, a router or a broker", "give no gateway beside it", ("target", "gateway"), str(target.gateway))
+        if self.mode is not None and "mode" in KINDS[self.kind].takes and self.mode not in MODES[self.kind]:
+            yield Refusal(f"{self.kind} has the modes {' and '.join(MODES[self.kind])}", "write one of them", ("mode",), self.mode)
         takes = KINDS[self.kind].takes
         for name in sorted(self.model_fields_set - takes):
             if name != "target" and getattr(self, name) != type(self).model_fields[name].default:
