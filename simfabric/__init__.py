@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from simfabric.planning import Plan, plan
     from simfabric.planning.calibrating import calibrate
     from simfabric.planning.comparing import compare
+    from simfabric.planning.gates import gate
     from simfabric.planning.replicating import replicate
     from simfabric.planning.sensitivity import sensitivity
     from simfabric.running import Result
@@ -41,6 +42,7 @@ _HOMES = {
     "estimate": "simfabric.facade",
     "experiment": "simfabric.facade",
     "explain": "simfabric.topology",
+    "gate": "simfabric.planning.gates",
     "load": "simfabric.topology",
     "loads": "simfabric.topology",
     "plan": "simfabric.planning",
@@ -54,7 +56,7 @@ _HOMES = {
 
 __all__ = [
     "Plan", "Result", "SimfabricError", "Topology", "TopologyError", "__version__", "calibrate", "capacity", "compare", "cost", "estimate",
-    "experiment", "explain", "load", "loads", "plan", "plot", "policies", "replicate", "run", "schema", "sensitivity",
+    "experiment", "explain", "gate", "load", "loads", "plan", "plot", "policies", "replicate", "run", "schema", "sensitivity",
 ]  # fmt: skip
 
 

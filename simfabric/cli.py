@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import typer
 
 from simfabric.cli_experiment import experiment, schema
+from simfabric.cli_proving import fuzz, gate
+from simfabric.cli_trace import trace
 
 RAN, WRONG, LAW_BROKEN, SLO_MISSED, INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -30,7 +32,10 @@ AllowLarge = Annotated[bool, typer.Option("--allow-large", help="Run even if the
 
 
 app.command()(experiment)
+app.command()(fuzz)
+app.command()(gate)
 app.command()(schema)
+app.command()(trace)
 
 
 @app.command()
@@ -43,12 +48,15 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for the result: manifest and tables.")] = None,
     openmetrics: Annotated[Path | None, typer.Option(help="File for the figures as OpenMetrics text.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the summary.")] = False,
+    laws: Annotated[bool, typer.Option("--laws", help="Keep a history, and judge it by the laws that need one.")] = False,
+    history: Annotated[Path | None, typer.Option(help="Folder for that history, as Parquet.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar and no summary.")] = False,
     check_slo: Annotated[bool, typer.Option("--check-slo", help="Exit with 4 if an SLO is missed.")] = False,
     allow_large: AllowLarge = False,
 ) -> None:
     """Run a topology and print what came of it."""
     from simfabric.facade import run as run_topology
+    from simfabric.history import save_history
     from simfabric.running.text import as_json
     from simfabric.topology import load
 
@@ -56,9 +64,12 @@ def run(
     topology = load(file, [*(sets or []), *(f"{key}={value}" for key, value in given if value is not None)])
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise typer.BadParameter(f"{out} exists and is not an empty folder; name another one", param_hint="--out")
-    result = run_topology(topology, progress=False if quiet or json else None, allow_large=allow_large)
+    judged = laws or history is not None
+    result = run_topology(topology, progress=False if quiet or json else None, allow_large=allow_large, laws=judged)
     if out is not None:
         result.save(out)
+    if history is not None and result.history is not None:
+        save_history(result.history, history)
     if openmetrics is not None:
         openmetrics.write_text(result.open_metrics(), encoding="utf-8")
     if json:
@@ -71,23 +82,6 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if check_slo and any(objective.met is False for objective in result.slo):
         raise typer.Exit(SLO_MISSED)
-
-
-@app.command()
-def trace(
-    file: File,
-    clients: Annotated[list[int] | None, typer.Argument(help="Numbers of the clients to show; none given: the first session.")] = None,
-    sets: Sets = None,
-    first: Annotated[str, typer.Option(help="From when on, such as 9500ms.")] = "0s",
-    last: Annotated[str | None, typer.Option(help="Until when; not given: to the end.")] = None,
-    mermaid: Annotated[bool, typer.Option("--mermaid", help="Source of a Mermaid diagram instead of text.")] = False,
-    width: Annotated[int, typer.Option(help="Of the text, in columns.")] = 120,
-    unfold: Annotated[bool, typer.Option("--unfold", help="A row for every step, also for repetitions.")] = False,
-) -> None:
-    """Run a topology and show what single clients did, as a message sequence chart."""
-    from simfabric.running.tracing import trace as traced
-
-    sys.stdout.write(traced(file, clients or (), sets or (), first, last, mermaid=mermaid, width=width, fold=not unfold))
 
 
 @app.command()
@@ -236,27 +230,6 @@ def report(file: FileOrFolder, out: Annotated[Path, typer.Option(help="An .html 
     sys.stdout.write(f"{out}: a page of {out.stat().st_size / 1e6:.1f} MB about {found.name!r}\n")
     if found.rows("laws", "broken"):
         raise typer.Exit(LAW_BROKEN)
-
-
-@app.command()
-def fuzz(
-    seeds: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many topologies.")] = 200,
-    first_seed: Annotated[int, typer.Option(min=0, help="The first of them: a seed is a topology.")] = 0,
-    out: Annotated[Path, typer.Option(help="Folder for what breaks a law, shrunk, one topology each.")] = Path("."),
-    processes: Processes = None,
-) -> None:
-    """Look for a broken law in small fabrics drawn at random, with faults."""
-    from simfabric.planning.swarm import fuzz as look
-    from simfabric.planning.swarm_words import summary, told
-    from simfabric.planning.telling import runs_bar
-
-    with runs_bar("swarm", None) as tell:
-        swarm = look(seeds, first_seed, processes=processes, tell=tell)
-    sys.stdout.write(summary(swarm) + "\n")
-    out.mkdir(parents=True, exist_ok=True)
-    for failure in swarm.failures[:10]:
-        sys.stdout.write(told(failure, out) + "\n")
-    _end(not swarm.failures, len(swarm.findings) < seeds)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
 from simfabric.components.effects import Effect, Effects, Parts
-from simfabric.components.faults import Death, Faults, absent, deaths
+from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
 from simfabric.components.presence import Presence
@@ -62,7 +62,8 @@ class Fabric:
         self.publishers = Publishers(world, columns)
         self.publishers.streams += surges(world, columns)
         self.clients = Clients(world, columns)
-        self.gateways = Gateways(world, columns)
+        lives = lives_of(planned)
+        self.gateways = Gateways(world, columns, lives)
         self.storage = Storage(world, columns, self.gateways) if topology.storage.enabled else None
         self.producers: Producers | None = None
         self.brokers: Brokers | None = None
@@ -72,11 +73,7 @@ class Fabric:
             self.brokers = Brokers(world, columns)
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())
-        self.routers = (
-            Routers(world, columns, 2 + max((sum(d.gateway == death.gateway for d in planned) for death in planned), default=0))
-            if pattern != "broadcast"
-            else None
-        )
+        self.routers = Routers(world, columns, lives, self.gateways.credits) if pattern != "broadcast" else None
         self.replay = Replay(world, columns)
         self.snapshots = Snapshots(world, columns)
         self.bootstrap = Api(world, columns, "bootstrap", BOOTED)
@@ -99,7 +96,7 @@ class Fabric:
             self.group = Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
         lasting = [episode for episode in episodes(world, topology) if not KINDS[episode.fault.kind].dies]
         Effects(self._parts(), lasting, EFFECTS, self.faults.events)
-        self.pressure = Pressure(world, self.gateways, self.consumers, self.faults.events)
+        self.pressure = Pressure(world, self.gateways, self.consumers, self.routers, self.faults.events)
 
     def _parts(self) -> Parts:
         """What faults may strike."""
@@ -192,5 +189,6 @@ class Fabric:
             if topology.presence.debounce:
                 self.presence.hears(self.presence, topology.presence.debounce)
         if self.routers:
-            self.routers.hears(self.gateways, topology.routing.store_delay + hop)
+            back = 0 if topology.backpressure.policy == "credits" else topology.routing.store_delay  # Of a credit, or of a new route.
+            self.routers.hears(self.gateways, back + hop)
             self.gateways.hears(self.routers, hop)

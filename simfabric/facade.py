@@ -25,17 +25,18 @@ from simfabric.units import format_count
 __all__ = ["TooLargeError", "bar", "capacity", "cost", "estimate", "experiment", "notebook_bar", "opened", "refuse_what_does_not_fit", "run"]
 
 
-def run(topology: Topology, *, progress: bool | None = None, allow_large: bool = False, trail: bool = False) -> Result:
+def run(topology: Topology, *, progress: bool | None = None, allow_large: bool = False, trail: bool = False, laws: bool = False) -> Result:
     """Run a topology and return its result.
 
     `progress`: show a bar; by default only where somebody looks (a terminal or a notebook). `allow_large`: run even if the plan says that
-    the memory will not do. `trail`: keep every delivery (`result.trail`); for small runs. Ctrl-C ends the run early with a valid partial
-    result. Raises TooLargeError before anything is allocated.
+    the memory will not do. `trail`: keep every delivery (`result.trail`); for small runs. `laws`: keep a history (`result.history`), and judge it by
+    the laws that need one; of more than 4 000 clients a sample is watched. Ctrl-C ends the run early with a valid partial result. Raises TooLargeError
+    before anything is allocated.
     """
     refuse_what_does_not_fit(plan(topology), allow_large)
     shown = somebody_looks() if progress is None else progress
     with (notebook_bar if in_notebook() else bar)(topology) if shown else contextlib.nullcontext() as told:
-        return run_once(topology, on_progress=told, trail=trail)
+        return run_once(topology, on_progress=told, trail=trail, laws=laws)
 
 
 def experiment(

@@ -137,9 +137,9 @@ class Brokers(Component):
         if count == 0:
             return
         bus, network, run = self.world.topology.bus, self.world.topology.network, self.world.topology.run
-        out = self._out.reserve(count)
+        out, taken_from = self._out.reserve(count), self._at_once if self.taken_from is None else self.taken_from
         self._append(
-            frames, count, bus.threads, self.leader_of, self.shelf_of, self._at_once if self.taken_from is None else self.taken_from, self.partition, self.free_at, self.busy, self._law,
+            frames, count, bus.threads, self.leader_of, self.shelf_of, taken_from, self.partition, self.free_at, self.busy, self._law,
             round(bus.work_per_byte * (1 << 20)), self._replica, int(bus.replication > 1), self._keys, ACKS[bus.acks], run.warmup,
             network.bus_hop or network.hop, int(self.unsettled is not None), self.columns.log, out, self.tally,
         )  # fmt: skip
@@ -263,11 +263,11 @@ class Consumers(Component):
 
     def lag(self) -> int:
         """Records that are visible and not committed, of the consumer that is furthest behind [messages]."""
-        return int(((self.shelf.visible - self.committed) * self._mine()).sum(axis=1).max(initial=0))
+        return int(((self.shelf.visible - self.committed) * self.mine()).sum(axis=1).max(initial=0))
 
     def backlog(self) -> int:
         """Records that are visible and that no answer has carried yet, over all consumers."""
-        return int(((self.shelf.visible - self.shelf.fetched) * self._mine()).sum())
+        return int(((self.shelf.visible - self.shelf.fetched) * self.mine()).sum())
 
     def messages(self) -> Array:
         """The messages whose records somebody has not fetched yet, or may fetch again."""
@@ -285,7 +285,7 @@ class Consumers(Component):
 
     def resume(self, consumer: int) -> None:
         """It asks again, from now on: as before if nothing waits for it, else once."""
-        behind = ((self.shelf.visible - self.shelf.fetched) * self._mine())[consumer].any()
+        behind = ((self.shelf.visible - self.shelf.fetched) * self.mine())[consumer].any()
         self.shelf.paused[consumer] = kernels.ONCE if behind else 0
         responded = self.shelf.reading[consumer, :, kernels.RESPONDED_AT]
         np.maximum(responded, self.world.now - self._turn, out=responded)
@@ -338,7 +338,7 @@ class Consumers(Component):
         routed_at = self.columns.log.rows[frames[:, ITEM] - self.columns.log.base[0], ROUTED_AT]
         return np.asarray(frames[(routed_at == 0) | (routed_at > self.world.now) | (self.shelf.alive[frames[:, ROW]] != 1)])
 
-    def _mine(self) -> Array:
+    def mine(self) -> Array:
         """Which partitions each consumer reads: bool[consumers, partitions or 1]."""
         if self.broadcast:
             return np.asarray(self.shelf.alive == 1)[:, None]

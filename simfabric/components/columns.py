@@ -10,6 +10,7 @@ Leaves out: clients that change their channels during a run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -231,6 +232,7 @@ class Columns:
         self.owed = 0
         self.limited = 0  # Of them, those that a limit refused.
         self.backend = [0, 0]  # Of them, those of back-end producers.
+        self.before_retiring: Callable[[], None] | None = None  # Who looks messages up wants to be asked first.
         self.retired: list[tuple[int, Array]] = []  # Rows of messages taken out, and the number of the first, until the recorder has them.
         self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
 
@@ -243,12 +245,12 @@ class Columns:
             rows[:used] = self.log.rows[:used]
             self.log = self.log._replace(rows=rows)
         block = self.log.rows[used : used + count]
+        block[:] = 0  # Messages that were retired have stood here.
         block[:, PUBLISHED_AT] = at
         block[:, 1] = channel
         block[:, 2] = publisher
         block[:, 3] = size
         block[:, PREVIOUS] = -1
-        block[:, FATE] = 0
         block[:, LANE], block[:, SOURCE] = self.lane_of[source], source
         block[:, HOT] = self.crowd.members[channel] >= self.hot_from
         block[:, OWED] = np.where(block[:, LANE] == TRANSIENT, 0, self.crowd.members[channel])
@@ -260,6 +262,8 @@ class Columns:
 
         Returns how many; their rows are in `retired`, for the recorder. What clients still lack of them has expired.
         """
+        if self.before_retiring is not None:
+            self.before_retiring()
         first = int(self.log.base[0])
         rows = self.log.rows[: self.messages - first]
         count = min(int(np.searchsorted(rows[:, PUBLISHED_AT], before)), max(0, waiting - first))

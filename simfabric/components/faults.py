@@ -12,6 +12,7 @@ Leaves out: a death that nobody has planned (by what happens in the run).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,12 @@ def deaths(world: World, topology: Topology) -> list[Death]:
         if sum(death.gateway == gateway for death in real) >= LIFE - 1:
             raise SimfabricError(f"faults: gateway {gateway} dies more than {LIFE - 2} times; law: a life has a number below {LIFE}; cure: fewer faults")
     return real
+
+
+def lives_of(planned: Sequence[Death]) -> int:
+    """More than any gateway begins."""
+    counted = Counter(death.gateway for death in planned)
+    return 2 + max(counted.values(), default=0)
 
 
 def deaths_of(world: World, topology: Topology, episode: Episode) -> list[Death]:

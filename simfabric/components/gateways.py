@@ -22,6 +22,7 @@ import numpy as np
 from simfabric.chance import constant, draw, word
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.credits import credits_of
 from simfabric.components.limits import limits_of
 from simfabric.components.queues import LaneQueue
 from simfabric.components.warming import Tenants
@@ -29,6 +30,7 @@ from simfabric.kernels import serving as kernels
 from simfabric.kernels.frames import DELIVER, DROPPED, KIND_SHIFT, LEAVE, NEVER, OPENED, PUBLISH, ROW, SNAPSHOT
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.looking import BY_NUMBER, KEY_LOOKING, LOOKING, PRESENCE, UPDATE_BYTES
+from simfabric.kernels.noting import ABOUT, ARRIVED, AT, KIND, NOTE_COLUMNS, SEAT
 from simfabric.kernels.presence import JOIN, UPDATE
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
@@ -166,7 +168,7 @@ class Worker:
 
     def grow_trail(self) -> None:
         """Twice the room for the history of deliveries."""
-        trail = np.zeros((2 * len(self.tally.trail), 3), np.int64)
+        trail = np.zeros((2 * len(self.tally.trail), NOTE_COLUMNS), np.int64)
         trail[: len(self.tally.trail)] = self.tally.trail
         self.tally = self.tally._replace(trail=trail)
 
@@ -176,13 +178,14 @@ class Gateways(Component):
 
     name = "gateways"
 
-    def __init__(self, world: World, columns: Columns) -> None:
+    def __init__(self, world: World, columns: Columns, lives: int) -> None:
         config = world.topology.gateways
         super().__init__(world, rows=config.count)
         self.columns = columns
         self.nodes = nodes_of(world)
         self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
         self.limits = limits_of(world, columns)
+        self.credits = credits_of(world, lives)
         regions = max(1, len(world.topology.clients.regions))
         clients, crowd = world.topology.clients, columns.crowd
         self.tenants = Tenants(columns.who.tenant, clients.tenants, config.count, crowd.home[columns.seat_of])
@@ -234,20 +237,27 @@ class Gateways(Component):
 
     def keep_trail(self) -> None:
         """From now on, note every delivery; for small runs."""
-        for worker in self.workers:
-            worker.tally = worker.tally._replace(trail=np.zeros((4096, 3), np.int64))
+        self.watch(np.ones(len(self.columns.crowd.client), np.int8))
 
-    @property
-    def trailing(self) -> bool:
-        """Whether deliveries are noted."""
-        return len(self.workers[0].tally.trail) > 0
+    def watch(self, watched: Array) -> None:
+        """From now on, note what is written to these seats (int8[seats], 1 = watched), and what becomes of it."""
+        for worker in self.workers:
+            worker.tally = worker.tally._replace(trail=np.zeros((4096, NOTE_COLUMNS), np.int64), watched=watched)
 
     def trail(self) -> Array:
         """Every delivery so far: int64[n, 3] of message, client and arrival [ns], by arrival, message and client."""
-        parts = [worker.tally.trail[: int(worker.tally.trailed[0])] for worker in self.workers]
-        trail = np.concatenate(parts)
-        trail[:, 1] = self.columns.crowd.client[trail[:, 1]]
+        notes = self.notes()
+        notes = notes[np.isin(notes[:, KIND], ARRIVED)]
+        trail = np.column_stack([notes[:, ABOUT], self.columns.crowd.client[notes[:, SEAT]], notes[:, AT]])
         return trail[np.lexsort((trail[:, 1], trail[:, 0], trail[:, 2]))]
+
+    def notes(self, taken: bool = False) -> Array:
+        """All notes, in no order: int64[n, 6], see kernels/noting.py. With `taken`, they are gone from here."""
+        notes = np.concatenate([worker.tally.trail[: int(worker.tally.trailed[0])] for worker in self.workers])
+        if taken:
+            for worker in self.workers:
+                worker.tally.trailed[0] = 0
+        return notes
 
     def die(self, gateway: int) -> Array:
         """The node dies now; returns the seats that it held. Their cursors go back to their clients."""
@@ -312,7 +322,7 @@ class Gateways(Component):
         columns = self.columns
         while first < last:
             outs = Outs(worker.up.frames, worker.down.frames, worker.ask.frames, worker.sent)
-            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally, self.limits)
+            others = (self.nodes, columns.book, columns.crowd, columns.log, outs, worker.tally, self.limits, self.credits)
             if self.queue is not None:
                 first = self._serve_by_lane(frames, first, last, self._end, self.queue.done, self.queue.lanes, *others)
             else:

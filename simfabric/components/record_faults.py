@@ -53,7 +53,7 @@ class Expiry:
         self.columns = parts.columns
         self.components = [part for field in fields(parts) if isinstance(part := getattr(parts, field.name), Component)]
 
-    def begin(self, episode: Episode) -> str:  # noqa: ARG002 - every episode is alike
+    def begin(self, episode: Episode) -> str:
         """All goes that was published before now, up to the first message that is still under way."""
         count = self.columns.retire(self.world.now, first_waiting(self.columns.messages, self.components))
         return f"the log expired, {format_count(count)} messages of it"

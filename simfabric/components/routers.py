@@ -7,8 +7,11 @@ The table maps channel -> gateways; gateway -> connections and connection -> use
 gateway's entries are leases that its heartbeats renew. A heartbeat that changes nothing is no event: after a death the end of the lease
 follows from the last one before it.
 
+With backpressure by credits a router takes a message up when it has a credit for each of its gateways, and all that came later waits behind it; see
+`kernels/credits.py`.
+
 Leaves out: the load of registrations and heartbeats on the shared store; a store that fails; with `direct`, the core time of the sending
-gateway (it has senders of its own beside its cores).
+gateway (it has senders of its own beside its cores); with credits, what a router could send to other gateways meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ from simfabric.components.component import Component
 from simfabric.components.hot import HotWindows
 from simfabric.components.queues import LaneQueue
 from simfabric.kernels import routing as kernels
-from simfabric.kernels.frames import NEVER
+from simfabric.kernels.credits import Credits, soonest_credit
+from simfabric.kernels.frames import AT, NEVER, ROW
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.tallying import new_tally
 from simfabric.topology.fault_laws import struck_routers
@@ -36,12 +40,14 @@ class Routers(Component):
 
     name = "routers"
 
-    def __init__(self, world: World, columns: Columns, lives: int) -> None:
+    def __init__(self, world: World, columns: Columns, lives: int, credit: Credits) -> None:
         topology = world.topology
         count = topology.gateways.count if topology.fanout.pattern == "direct" else topology.fanout.routers
-        self.queue = LaneQueue(world, count) if topology.lanes.policy != "fifo" else None
+        self.by_credit = topology.backpressure.policy == "credits"
+        self.queue = LaneQueue(world, count) if topology.lanes.policy != "fifo" or self.by_credit else None
         super().__init__(world, rows=count if self.queue else 0)
         self.columns = columns
+        self.credits = credit
         own_caches = topology.fanout.pattern == "direct" or topology.hot.shards > 1 or any(struck_routers(fault) for fault in topology.faults)
         self.state = kernels.Senders(
             settings=np.array([topology.routing.cache, topology.routing.store_delay, topology.run.warmup, topology.network.hop], np.int64),
@@ -60,6 +66,8 @@ class Routers(Component):
         self.gateways: Component
         self._route = world.kernel(kernels.route)
         self._route_by_lane = world.kernel(kernels.route_by_lane)
+        self._route_by_credit = world.kernel(kernels.route_by_credit)
+        self._soonest_credit = world.kernel(soonest_credit)
         self._out = Outbox(4096)
         self._sent = np.zeros(1, np.int64)
 
@@ -68,14 +76,19 @@ class Routers(Component):
         frames, count = self.inbox.take(end)
         if self.hot is not None:
             frames, count = self.hot.pass_on(frames, count, end)
+        self._serve(frames, count, end)
+
+    def _serve(self, frames: Array, count: int, end: int) -> None:
         if self.queue is not None:
             frames, count = self.queue.join(frames, count)
         first = 0
         while first < count:
             self._sent[0] = 0
             columns = self.columns
-            others = (self.state, columns.book, columns.log, self._out.frames, self._sent, self.tally)
-            if self.queue is not None:
+            others = (self.state, self.credits, columns.book, columns.log, self._out.frames, self._sent, self.tally)
+            if self.queue is not None and self.by_credit:
+                done = self._route_by_credit(frames, first, count, end, self.queue.done, *others)
+            elif self.queue is not None:
                 done = self._route_by_lane(frames, first, count, end, self.queue.done, self.queue.lanes, *others)
             else:
                 done = self._route(frames, first, count, *others)
@@ -97,10 +110,24 @@ class Routers(Component):
         due = self.inbox.earliest()
         if self.hot is not None:
             due = min(due, self.hot.earliest())
+        if self.by_credit:
+            return min(due, int(self._soonest_credit(self.credits)))
         return min(due, self.queue.earliest(self.state.free_at, 1)) if self.queue else due
 
+    def without_credit(self) -> tuple[Array, Array]:
+        """Messages that wait in each router since the first of them lacks a credit, int64[routers], and whether it would be taken up now, bool."""
+        assert self.queue is not None
+        count, stopped = np.zeros(len(self.state.free_at), np.int64), np.zeros(len(self.state.free_at), bool)
+        rows, first, waiting = np.unique(self.queue.waiting[:, ROW], return_index=True, return_counts=True)
+        count[rows] = waiting
+        ready_at = self.queue.waiting[first, AT] + self.state.settings[kernels.STORE_DELAY]
+        stopped[rows] = np.maximum(ready_at, self.state.free_at[rows]) <= self.world.now
+        return count, stopped
+
     def lose(self, router: int) -> None:
-        """A router died: its cache is gone, and what it held back for a window."""
+        """A router died: its cache is gone, and what it held back for a window or for want of a credit."""
+        if self.by_credit:
+            self._serve(self.inbox.out, 0, self.world.now + 1)
         self.state.refreshed_at[router] = 0
         if self.hot is not None:
             self.hot.forget(router)

@@ -7,6 +7,8 @@ from simfabric.compiling import MASK, to_word
 from simfabric.kernels.asking import ask_for_gap, ask_for_state, is_beyond_replay, open_gap
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.log import NOT_ASKED, STATE_ASKED, asked, deadline_of, is_asked, message_at, upto_of
+from simfabric.kernels.noting import CAUGHT_UP, NOT_RECOVERED, RESUMED, TRUNCATED, note
+from simfabric.kernels.noting import EXPIRED as NOTE_EXPIRED
 from simfabric.kernels.state import (
     ASK_DELAY,
     ASK_ROWS,
@@ -100,15 +102,6 @@ def still_open(i: int, arrives: int, crowd: Crowd) -> bool:
     return bool(crowd.held_run[i] & GAP_OPEN != 0 and arrives <= deadline_of(i, crowd))
 
 
-def leave_trail(message: int, seat: int, arrives: int, tally: Tally) -> None:
-    """Note one delivery."""
-    n = tally.trailed[0]
-    tally.trail[n, 0] = message
-    tally.trail[n, 1] = seat
-    tally.trail[n, 2] = arrives
-    tally.trailed[0] = n + 1
-
-
 def release(
     i: int, seat: int, upto: int, top: int, arrives: int, gateway: int, incarnation: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs,
     tally: Tally
@@ -159,8 +152,8 @@ def join(i: int, r: int, upto: int, arrives: int, nodes: Nodes, book: Book, crow
     while last >= base and log.rows[last - base, SEQUENCE] > cursor:
         name = mixed((to_word(last) * GOLDEN) & MASK)
         tally.digest[0] = (tally.digest[0] + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
-        if tally.trailed[0] < len(tally.trail):
-            leave_trail(last, seat, arrives, tally)
+        if len(tally.trail) > 0:
+            note(CAUGHT_UP, last, seat, arrives, 0, 0, tally)
         delay = arrives - log.rows[last - base, PUBLISHED_AT]
         tally.counters[DELAY_SUM] += delay
         if log.rows[last - base, PUBLISHED_AT] >= nodes.settings[WARMUP]:
@@ -169,6 +162,8 @@ def join(i: int, r: int, upto: int, arrives: int, nodes: Nodes, book: Book, crow
         last = log.rows[last - base, PREVIOUS]
     tally.counters[REPLAYED_COUNT] += delivered
     tally.counters[EXPIRED] += reached - cursor - delivered
+    if len(tally.trail) > 0 and reached - cursor > delivered:
+        note(NOTE_EXPIRED, crowd.channels[i], seat, arrives, cursor, reached - cursor - delivered, tally)
     return reached, newest
 
 
@@ -219,11 +214,13 @@ def told(at: int, gateway: int, item: int, deadline: int, nodes: Nodes, book: Bo
         top = upto_of(crowd.resume_upto[i])
         if top > cursor and is_beyond_replay(crowd.channels[i], cursor, top, nodes, log):
             tell_session(32, 1, i, seat, top, arrives, crowd, outs)
+            note_told(NOT_RECOVERED, i, seat, arrives, cursor, top, crowd, tally)
             crowd.resume_upto[i] = STATE_ASKED
             ask_for_state(seat, gateway, crowd.channels[i], arrives, 0, 1, nodes, crowd, outs)
             lost += 1
             continue
         tell_session(32, 0, i, seat, top, arrives, crowd, outs)
+        note_told(RESUMED, i, seat, arrives, cursor, top, crowd, tally)
         if top <= cursor or crowd.held_first[i] > 0:
             reached = release(i, seat, cursor, top, arrives, gateway, incarnation, nodes, book, crowd, log, outs, tally)
             if reached < top:
@@ -280,6 +277,12 @@ def tell_session(kind: int, row: int, i: int, seat: int, upto: int, arrives: int
         tell(arrives, (kind << 56) | ((channel & 16777215) << 32) | seat, row, seat, channel * WIDE + upto, outs)
 
 
+def note_told(kind: int, i: int, seat: int, arrives: int, cursor: int, upto: int, crowd: Crowd, tally: Tally) -> None:
+    """What was said of one channel, for the history."""
+    if len(tally.trail) > 0:
+        note(kind, crowd.channels[i], seat, arrives, cursor, upto, tally)
+
+
 def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
     """The log answered a client that came back: its channels go live again, unless the connection breaks before the answer arrives.
 
@@ -296,6 +299,7 @@ def caught_up(at: int, gateway: int, item: int, nodes: Nodes, book: Book, crowd:
         upto = upto_of(crowd.resume_upto[i])
         if is_beyond_replay(crowd.channels[i], crowd.resume_cursor[i], upto, nodes, log):
             tell_session(11, 1, i, seat, upto, arrives, crowd, outs)
+            note_told(TRUNCATED, i, seat, arrives, crowd.resume_cursor[i], upto, crowd, tally)
             crowd.resume_upto[i] = STATE_ASKED
             ask_for_state(seat, gateway, crowd.channels[i], arrives, 0, 1, nodes, crowd, outs)
         else:
@@ -317,6 +321,7 @@ def filled(at: int, gateway: int, item: int, extra: int, nodes: Nodes, book: Boo
     r = row_of(seat, slot, book) if slot >= 0 else -1
     if r >= 0 and book.rows[r, CURSOR] < 0 and is_beyond_replay(channel, -(book.rows[r, CURSOR] + 1), upto, nodes, log):
         tell_session(11, 1, i, seat, upto, arrives, crowd, outs)
+        note_told(TRUNCATED, i, seat, arrives, -(book.rows[r, CURSOR] + 1), upto, crowd, tally)
         ask_for_state(seat, gateway, channel, arrives, 0, 0, nodes, crowd, outs)
         return
     tell_session(11, 0, i, seat, upto, arrives, crowd, outs)

@@ -9,9 +9,16 @@ from typing import Any
 
 from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, inlined, to_word
-from simfabric.kernels.catching_up import leave_trail, out_of_order, tell
+from simfabric.kernels.catching_up import out_of_order, tell
 from simfabric.kernels.cores import end_turn, take_up, worked
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.noting import CUT as NOTE_CUT
+from simfabric.kernels.noting import DUPLICATE as NOTE_DUPLICATE
+from simfabric.kernels.noting import FULL as NOTE_FULL
+from simfabric.kernels.noting import HELD as NOTE_HELD
+from simfabric.kernels.noting import LIVE as NOTE_LIVE
+from simfabric.kernels.noting import VAIN as NOTE_VAIN
+from simfabric.kernels.noting import note
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.slow import refuse
 from simfabric.kernels.state import (
@@ -122,6 +129,8 @@ def fan_out(
         wired = crowd.link[seat, LINK_FREE_AT]
         if pace > 0 and wired - now > buffer * pace and wired > now:
             tally.counters[OVERFLOWN] += 1
+            if trailing:
+                note(NOTE_FULL, message, seat, now, gateway, 0, tally)
             if nodes.settings[OVERFLOW_GRACE] >= 0:
                 refuse(seat, gateway, now, wired, nodes, crowd, outs, tally)
             continue
@@ -129,6 +138,8 @@ def fan_out(
         arrives = wired + crowd.link[seat, DELAY]
         if arrives >= crowd.link[seat, BREAKS_AT]:
             tally.counters[CUT] += 1
+            if trailing:
+                note(NOTE_CUT, message, seat, wired, gateway, 0, tally)
             continue
         crowd.link[seat, LINK_FREE_AT] = wired
         if crowd.link[seat, PACE] & SESSION:
@@ -143,12 +154,16 @@ def fan_out(
             if hot == 1:
                 tally.stages[STAGE_HOT, bin_of(delay)] += 1
             if trailing:
-                leave_trail(message, seat, arrives, tally)
+                note(NOTE_LIVE, message, seat, arrives, gateway, 0, tally)
             mark = (mark + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
         elif sequence <= max(cursor, -(cursor + 1)):
             tally.counters[DUPLICATE] += 1
+            if trailing:
+                note(NOTE_DUPLICATE, message, seat, arrives, gateway, 0, tally)
         else:
             tally.counters[HELD if cursor < 0 else GAPPED] += 1
+            if trailing:
+                note(NOTE_HELD, message, seat, arrives, gateway, 0, tally)
             out_of_order(r, seat, gateway, log.rows[row, CHANNEL], sequence, arrives, nodes, book, crowd, log, outs, tally)
     tally.digest[0] = mark
     tally.counters[LIVE] += live
@@ -166,6 +181,8 @@ def write_in_vain(
         take_up(core, turn, at, read, late, nodes, tally)
     nodes.free_at[core] = worked(core, nodes.free_at[core] + draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, entity)) + byte_work, nodes)
     tally.counters[TO_GHOSTS] += 1
+    if len(tally.trail) > 0:
+        note(NOTE_VAIN, message, seat, nodes.free_at[core], 0, 0, tally)
 
 
 def warm(frames: Any, first: int, last: int, book: Book, crowd: Crowd) -> int:

@@ -86,11 +86,11 @@ from simfabric.kernels.transients import fan_out_transient
 
 
 @inlined
-def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:
+def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> int:
     """A message for this gateway's subscribers. What was sent to an earlier life of the gateway is stale; without subscribers it is wasted.
 
     `slot` has FOLLOWS added if it goes in a frame with the one before it; `slot` < 0 stands for
-    -1 - incarnation: the sender does not know the slot, the gateway looks it up.
+    -1 - incarnation: the sender does not know the slot, the gateway looks it up. Returns when it was dropped [ns], -1 if it was written.
     """
     incarnation = nodes.state[gateway, INCARNATION]
     follows = 0
@@ -102,7 +102,7 @@ def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: 
         life = 0 if slot < book.pool[SLOTS_FIRST] else book.late[slot - book.pool[SLOTS_FIRST], INCARNATION_OF]
     if nodes.state[gateway, ALIVE] == 0 or life != incarnation:
         tally.counters[STALE] += 1
-        return
+        return at
     row = message - log.base[0]
     channel = log.rows[row, CHANNEL]
     if slot < 0:
@@ -115,12 +115,12 @@ def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: 
         begins = begin(core, at, nodes)
         now = worked(core, begins + draw(nodes.frame_in, word(nodes.keys[KEY_FRAME], message, gateway)), nodes)
         finish(gateway, core, begins, now, nodes, tally)
-        return
+        return begins
     transient = log.rows[row, LANE] == TRANSIENT
     free = nodes.free_at[free_first(nodes.free_at, gateway * nodes.settings[CORES], nodes.settings[CORES])]
     if free - at > nodes.settings[QUEUE_BOUND]:  # Clients that see the gap fetch what is durable later.
         tally.counters[SHED if transient else SHED_FRAMES] += 1
-        return
+        return at
     subscribers = book.slots[slot, SIZE]
     tally.counters[EXPECTED] += subscribers
     nodes.state[gateway, WRITTEN] += subscribers
@@ -130,6 +130,7 @@ def deliver(at: int, gateway: int, message: int, slot: int, nodes: Nodes, book: 
         fan_out_transient(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
     else:
         fan_out(message, row, at, gateway, slot, follows, late, nodes, book, crowd, log, outs, tally)
+    return -1
 
 
 def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd: Crowd, log: Log, outs: Outs, tally: Tally) -> None:

@@ -18,6 +18,25 @@ class PastError(SimfabricError):
     """A frame arrived before its receiver's clock: a bug in a component or in the lookahead, never hidden."""
 
 
+class Tap:
+    """Copies of all frames that a component takes from its inbox, until they are fetched."""
+
+    def __init__(self) -> None:
+        self.parts: list[Array] = []
+        self.count = 0
+
+    def take(self, frames: Array) -> None:
+        """These frames are served now."""
+        self.parts.append(frames.copy())
+        self.count += len(frames)
+
+    def fetch(self) -> Array:
+        """The frames taken since the last time, in the order in which they were: int64[n, 5]."""
+        frames = np.concatenate([np.empty((0, WIDTH), np.int64), *self.parts])
+        self.parts, self.count = [], 0
+        return frames
+
+
 class Inbox:
     """Frames that wait for a component: near ones in one array, far ones in coarse buckets that are touched once."""
 
@@ -33,6 +52,7 @@ class Inbox:
         self.near_end = BUCKET
         self.account = np.array([0, 0, NEVER, NEVER, 0], np.int64)
         self.starts = np.zeros(rows + 1, np.int64)
+        self.tap: Tap | None = None  # Who looks at what is taken, for a history.
         self._resize(256)
         self._put = world.kernel(frame_kernels.put)
         self._take = world.kernel(frame_kernels.take)
@@ -72,6 +92,8 @@ class Inbox:
         count = self._take(self.pending, self.held, end, self.due, self.account)
         self.held -= count
         self._order(self.due, count, self.index, self.spare, self.rows, self.starts, self.out)
+        if self.tap is not None:
+            self.tap.take(self.out[:count])
         return self.out, count
 
     def earliest(self) -> int:

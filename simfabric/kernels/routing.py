@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from simfabric.chance import below, draw, word
 from simfabric.compiling import inlined
+from simfabric.kernels.credits import CREDITS, WANT_GATEWAY, Credits, credit_at, life_of_slot, take_credits, want
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
 from simfabric.kernels.state import (
@@ -79,8 +80,10 @@ def in_vain(message: int, published: int, senders: Senders) -> int:
 
 
 @inlined
-def route_frame(frames: Any, f: int, senders: Senders, book: Book, log: Log, out: Any, sent: Any, tally: Tally) -> bool:
-    """Route one frame; nothing happens if `out` has no room for its copies."""
+def route_frame(
+    frames: Any, f: int, credited_at: int, senders: Senders, credit: Credits, book: Book, log: Log, out: Any, sent: Any, tally: Tally
+) -> bool:  # fmt: skip
+    """Route one frame, not before `credited_at`; nothing happens if `out` has no room for its copies."""
     at = frames[f, 0]
     router = frames[f, 2]
     message = frames[f, 3]
@@ -105,7 +108,7 @@ def route_frame(frames: Any, f: int, senders: Senders, book: Book, log: Log, out
     if stale:
         senders.refreshed_at[cached, channel] = view + 1
         tally.counters[LOOKUPS] += 1
-    begins = max(ready, senders.free_at[router])
+    begins = max(max(ready, credited_at), senders.free_at[router])
     spent = draw(senders.work, word(senders.keys[0], message, 0))
     n = sent[0]
     s = next_slot(channel, -1, book)
@@ -136,6 +139,8 @@ def route_frame(frames: Any, f: int, senders: Senders, book: Book, log: Log, out
         log.rows[row, ROUTED_AT] = done
         if vain > 0:
             tally.counters[SET_ASIDE] += 1
+        if credit.settings[CREDITS] > 0 and follows == 0:
+            take_credits(router, out, sent[0], n, book, credit)
     tally.counters[SENT] += targets
     sent[0] = n
     senders.free_at[router] = done
@@ -149,21 +154,72 @@ def route_frame(frames: Any, f: int, senders: Senders, book: Book, log: Log, out
     return True
 
 
-def route(frames: Any, begin: int, count: int, senders: Senders, book: Book, log: Log, out: Any, sent: Any, tally: Tally) -> int:
+def route(frames: Any, begin: int, count: int, senders: Senders, credit: Credits, book: Book, log: Log, out: Any, sent: Any, tally: Tally) -> int:
     """Route the frames begin .. count until `out` is full; returns the first frame not routed. sent[0]: frames written so far.
 
     A cached entry older than `cache` is read again from the store, which takes `store_delay` but not the router's processor: look-ups of
     waiting messages overlap, and the order of messages stays.
     """
     for f in range(begin, count):
-        if not route_frame(frames, f, senders, book, log, out, sent, tally):
+        if not route_frame(frames, f, 0, senders, credit, book, log, out, sent, tally):
             return f
     return count
 
 
-def route_by_lane(
-    frames: Any, begin: int, count: int, end: int, done: Any, lanes: Lanes, senders: Senders, book: Book, log: Log, out: Any, sent: Any, tally: Tally
+def route_by_credit(
+    frames: Any, begin: int, count: int, end: int, done: Any, senders: Senders, credit: Credits, book: Book, log: Log, out: Any, sent: Any, tally: Tally
 ) -> int:
+    """The same with credits, for frames by row: a message goes when its router has a credit for each of its gateways; the others wait behind it.
+
+    What has its credits before `end` is routed, done[f] = 1; so that what waits does not depend on the window. A router that has died waits for none.
+    Returns the first frame of the row in which `out` became full, or `count`.
+    """
+    first = begin
+    while first < count:
+        router = frames[first, 2]
+        last = first
+        while last < count and frames[last, 2] == router:
+            last += 1
+        for f in range(first, last):
+            if done[f] == 1:
+                continue
+            credited_at = credited(frames, f, senders, credit, book, log)
+            if credited_at >= end and end <= senders.dies_at[router]:
+                break
+            if not route_frame(frames, f, min(credited_at, end), senders, credit, book, log, out, sent, tally):
+                return first
+            done[f] = 1
+            credit.wants[router, WANT_GATEWAY] = -1
+        first = last
+    return count
+
+
+def credited(frames: Any, f: int, senders: Senders, credit: Credits, book: Book, log: Log) -> int:
+    """When the router of a frame has a credit for every gateway to which it goes [ns], as far as is known; notes which it lacks last."""
+    router = frames[f, 2]
+    if frames[f, 4] == FOLLOWS:
+        return 0
+    channel = log.rows[frames[f, 3] - log.base[0], CHANNEL]
+    view = senders.refreshed_at[router if len(senders.refreshed_at) > 1 else 0, channel] - 1
+    if view < 0 or frames[f, 0] >= view + senders.settings[CACHE]:
+        view = frames[f, 0]
+    latest = 0
+    s = next_slot(channel, -1, book)
+    while s >= 0:
+        if visible(s, view, book, senders.evicted_at):
+            life = life_of_slot(s, book)
+            at = credit_at(router, book.slots[s, GATEWAY], life, credit)
+            if at > latest:
+                latest = at
+                want(router, book.slots[s, GATEWAY], life, credit)
+        s = next_slot(channel, s, book)
+    return latest
+
+
+def route_by_lane(
+    frames: Any, begin: int, count: int, end: int, done: Any, lanes: Lanes, senders: Senders, credit: Credits, book: Book, log: Log, out: Any, sent: Any,
+    tally: Tally,
+) -> int:  # fmt: skip
     """The same by lanes, for frames by row: whenever a router is free before `end`, it takes up the frame whose turn it is. done[f] = 1 when it has.
 
     Returns the first frame of the row in which `out` became full, or `count`.
@@ -184,7 +240,7 @@ def route_by_lane(
             f = a if lane == 0 else b if lane == 1 else c
             if lane == 2 and now - frames[f, 0] > lanes.settings[1]:
                 shed(frames[f, 0], tally)
-            elif not route_frame(frames, f, senders, book, log, out, sent, tally):
+            elif not route_frame(frames, f, 0, senders, credit, book, log, out, sent, tally):
                 take_back(row, lane, frames, a, b, c, last, now, lanes)
                 return first
             done[f] = 1

@@ -6,6 +6,7 @@ from typing import Any
 
 from simfabric.compiling import inlined
 from simfabric.kernels.catching_up import caught_up, filled, told
+from simfabric.kernels.credits import CREDITS, SENDER, Credits, give_back, taken_up_at
 from simfabric.kernels.fanout import warm
 from simfabric.kernels.gateways import deliver, publish, shake_hands, subscribe
 from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
@@ -44,7 +45,7 @@ from simfabric.kernels.tickets import ticket_of
 
 
 def serve(
-    frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally, limits: Limits
+    frames: Any, first: int, count: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally, limits: Limits, credit: Credits
 ) -> int:  # fmt: skip
     """Serve frames first .. count, until one needs more room than the bundles have; returns the first frame not served."""
     warmed = first
@@ -52,14 +53,14 @@ def serve(
         if f == warmed and nodes.settings[AHEAD] > 0:
             warmed = min(f + nodes.settings[AHEAD], count)
             outs.sent[4] = warm(frames, f, warmed, book, crowd)  # Kept, so that no compiler leaves it out.
-        if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally, limits):
+        if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally, limits, credit):
             return f
     return count
 
 
 def serve_by_lane(
     frames: Any, first: int, count: int, end: int, done: Any, lanes: Lanes, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally,
-    limits: Limits,
+    limits: Limits, credit: Credits,
 ) -> int:  # fmt: skip
     """The same with a delivery queue in front of each gateway's cores: whenever a core is free before `end`, the message whose turn it is goes.
 
@@ -97,7 +98,7 @@ def serve_by_lane(
             if f >= warmed and nodes.settings[AHEAD] > 0:
                 warmed = min(f + nodes.settings[AHEAD], last)
                 outs.sent[4] = warm(frames, f, warmed, book, crowd)
-            if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally, limits):
+            if not serve_frame(frames, f, nodes, book, crowd, log, outs, tally, limits, credit):
                 if f != other:
                     take_back(gateway, lane, frames, a, b, c, last, now, lanes)
                 return first
@@ -107,17 +108,25 @@ def serve_by_lane(
 
 
 @inlined
-def serve_frame(frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally, limits: Limits) -> bool:
+def serve_frame(
+    frames: Any, f: int, nodes: Nodes, book: Book, crowd: Crowd, log: Log, outs: Outs, tally: Tally, limits: Limits, credit: Credits
+) -> bool:  # fmt: skip
     """Serve one frame; nothing happens if it needs more room than the bundles have."""
     at = frames[f, 0]
     kind = frames[f, 1] >> 56
     gateway = frames[f, 2]
-    if not has_room(kind, frames[f, 3], frames[f, 4], gateway, nodes, book, crowd, log, outs, tally):
+    extra = frames[f, 4]
+    by_credit = kind == 14 and credit.settings[CREDITS] > 0
+    if by_credit:
+        extra %= SENDER
+    if not has_room(kind, frames[f, 3], extra, gateway, nodes, book, crowd, log, outs, tally):
         return False
     tally.counters[SERVED] += 1
     tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
     if kind == 14:
-        deliver(at, gateway, frames[f, 3], frames[f, 4], nodes, book, crowd, log, outs, tally)
+        dropped_at = deliver(at, gateway, frames[f, 3], extra, nodes, book, crowd, log, outs, tally)
+        if by_credit and extra < FOLLOWS:
+            give_back(frames[f, 4], gateway, taken_up_at(at, gateway, nodes) if dropped_at < 0 else dropped_at, nodes, book, credit)
     elif kind == 13:
         goes_on_at = at
         if limits.settings[OF_PUBLISHING] == 1:
@@ -196,9 +205,9 @@ def has_room(kind: int, item: int, extra: int, gateway: int, nodes: Nodes, book:
         return bool(outs.sent[1] < len(outs.down) and outs.sent[2] < len(outs.ask))
     if kind == 24 or kind == 28 or kind == 27:
         return bool(outs.sent[2] < len(outs.ask))
-    if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) > len(tally.trail):
-        outs.sent[3] = 2  # A client catches up with no more than the log holds.
-        return False
     seat = item & LOW  # It may have to ask again for each of its channels.
     subscriptions = crowd.start[seat + 1] - crowd.start[seat]
+    if len(tally.trail) > 0 and tally.trailed[0] + len(log.rows) + 2 * subscriptions + 2 > len(tally.trail):
+        outs.sent[3] = 2  # A client catches up with no more than the log holds.
+        return False
     return bool(outs.sent[1] + subscriptions < len(outs.down) and outs.sent[2] + subscriptions < len(outs.ask))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from simfabric.chance import uniform
 from simfabric.kernels.asking import ask_for_state
 from simfabric.kernels.catching_up import behind_link, recovered_wholly, release, tell_session
+from simfabric.kernels.noting import RESET, note
 from simfabric.kernels.state import (
     ADVICE,
     BREAKS_AT,
@@ -53,6 +54,8 @@ def reset(at: int, gateway: int, item: int, extra: int, nodes: Nodes, book: Book
     watermark = max(watermark, cursor)
     i = subscription_of(seat, channel, crowd)
     tell_session(23, 0, i, seat, watermark, arrives, crowd, outs)
+    if len(tally.trail) > 0:
+        note(RESET, channel, seat, arrives, cursor, watermark, tally)
     tally.counters[RESET_COUNT] += 1
     tally.counters[RESET_OBLIGATIONS] += watermark - cursor
     book.rows[r, CURSOR] = -(watermark + 1)

@@ -157,8 +157,9 @@ class Tally(NamedTuple):
     delays: Any  # int64[2 * regions, BINS]: delivery delays of messages published before and after the warm-up, per region.
     stages: Any  # int64[STAGES, BINS]
     digest: Any  # uint64[1]: sum of the hashes of all deliveries.
-    trail: Any  # int64[.., 3]: message, seat and arrival of every delivery, when a history is asked for; else int64[0, 3].
-    trailed: Any  # int64[1]: deliveries on the trail.
+    trail: Any  # int64[.., 6]: notes of what was written to clients, when a history is asked for, else int64[0, 6]; see kernels/noting.py.
+    trailed: Any  # int64[2]: notes on the trail, and those that found no room.
+    watched: Any  # int8[seats]: 1 for those of whom notes are made; empty while nobody asks for a history.
     seen: Any  # int64[BINS]: delays of presence, from when it was due to arrival.
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from simfabric.kernels.histogram import BINS
+from simfabric.kernels.noting import NOTE_COLUMNS
 from simfabric.kernels.state import COUNTERS, STAGES, Tally
 
 
@@ -17,8 +18,9 @@ def new_tally(regions: int) -> Tally:
         np.zeros((2 * regions, BINS), np.int64),
         np.zeros((STAGES, BINS), np.int64),
         np.zeros(1, np.uint64),
-        np.zeros((0, 3), np.int64),
-        np.zeros(1, np.int64),
+        np.zeros((0, NOTE_COLUMNS), np.int64),
+        np.zeros(2, np.int64),
+        np.zeros(0, np.int8),
         np.zeros(BINS, np.int64),
     )
 

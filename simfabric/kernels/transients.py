@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from simfabric.chance import GOLDEN, draw, mixed, word
 from simfabric.compiling import MASK, to_word
-from simfabric.kernels.catching_up import leave_trail, tell
+from simfabric.kernels.catching_up import tell
 from simfabric.kernels.cores import end_turn, take_up, worked
 from simfabric.kernels.fanout import write_in_vain
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.noting import CUT as NOTE_CUT
+from simfabric.kernels.noting import FULL_TRANSIENT, note
+from simfabric.kernels.noting import TRANSIENT as NOTE_TRANSIENT
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.state import (
     BREAKS_AT,
@@ -88,6 +91,8 @@ def fan_out_transient(
         buffered = crowd.link[seat, LINK_FREE_AT] - nodes.free_at[core]
         if pace > 0 and buffered > nodes.settings[SOFT_BUFFER] * pace and buffered > 0:
             tally.counters[TRANSIENT_DROPPED] += 1
+            if len(tally.trail) > 0:
+                note(FULL_TRANSIENT, message, seat, nodes.free_at[core], gateway, 0, tally)
             continue
         entity = 0 if len(nodes.delivery) == 1 else crowd.client[seat]
         work = byte_work
@@ -99,6 +104,8 @@ def fan_out_transient(
         arrives = wired + crowd.link[seat, DELAY]
         if arrives >= crowd.link[seat, BREAKS_AT]:
             tally.counters[CUT] += 1
+            if len(tally.trail) > 0:
+                note(NOTE_CUT, message, seat, wired, gateway, 0, tally)
             continue
         crowd.link[seat, LINK_FREE_AT] = wired
         if crowd.link[seat, PACE] & SESSION:
@@ -107,6 +114,6 @@ def fan_out_transient(
         if late == 1:
             tally.stages[STAGE_TRANSIENT, bin_of(arrives - published)] += 1
         if len(tally.trail) > 0:
-            leave_trail(message, seat, arrives, tally)
+            note(NOTE_TRANSIENT, message, seat, arrives, gateway, 0, tally)
         tally.digest[0] = (tally.digest[0] + mixed(((to_word(arrives) + ((to_word(seat) * GOLDEN) & MASK)) & MASK) ^ name)) & MASK
     end_turn(gateway, first_core, turn, nodes, tally)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from simfabric.laws import connections, conservation, limits, presence, queues
+from simfabric.laws.records import judge_history
 from simfabric.laws.verdict import Verdict, combined
 from simfabric.recorder import Checkpoint
 
@@ -22,4 +23,4 @@ def judge(checkpoints: Sequence[Checkpoint]) -> tuple[Verdict, ...]:
     return tuple(combined([law(checkpoint) for checkpoint in checkpoints]) for law in laws)
 
 
-__all__ = ["ALWAYS", "Verdict", "judge"]
+__all__ = ["ALWAYS", "Verdict", "judge", "judge_history"]

@@ -9,13 +9,14 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a law says: `exercised` counts the cases in which it could have failed, `detail` shows the numbers of a failure."""
+    """What a law says: `exercised` counts the cases in which it could have failed, `detail` shows the numbers of a failure, or why it does not tell."""
 
     law: str
     verdict: Literal["valid", "invalid", "unknown"]
     exercised: int
     detail: str = ""
     at: int = 0  # Instant of the first failure [ns].
+    witness: str = ""  # The fewest records that show it, as a sequence chart; of laws that need a history.
 
 
 def equal(law: str, at: int, exercised: int, left: int, right: int, meaning: str) -> Verdict:

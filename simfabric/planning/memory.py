@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from simfabric.components.faults import deaths, lives_of
 from simfabric.fabric import Fabric
 from simfabric.kernels.frames import WIDTH
 from simfabric.kernels.state import COUNTERS
@@ -33,6 +34,7 @@ SLOT, ROW, LATE, MESSAGE = ("slots",), ("rows",), ("late",), ("rows",)
 INDEX = ("index",)  # Two to four places for each late slot.
 PRESENCE_CLIENT, PRESENCE_USER = ("ticket",), ("devices", "shown", "last_seen", "gone_at")  # Of every client and user, where presence is kept.
 REFUSING = ("refusing",)  # Of every client, where a full buffer closes connections.
+CREDIT, WANTED = ("sent", "back", "back_at"), ("wants",)  # Of every router and life of a gateway, and of every router, with backpressure by credits.
 FIXED = ("pool", "base")
 
 LAYING_OUT = 4  # Bytes of a subscription while subscriptions are sorted by channel.
@@ -110,6 +112,10 @@ def parts_of(
         Part("timeline", *_timeline(topology, mini)),
         Part("histograms", *_histograms(topology, mini)),
     ]
+    if topology.backpressure.policy == "credits":
+        given, lives = mini.gateways.credits, lives_of(deaths(mini.world, topology))
+        each = sum(getattr(given, name).nbytes / given.sent.size for name in CREDIT)
+        parts.append(Part("credits of routers", topology.fanout.routers * topology.gateways.count * lives, each))
     if mini.presence is not None:
         users, entries = -(-clients // topology.clients.devices_per_user), mini.presence.entries
         parts.append(Part("presence", 1, clients * row_bytes(entries, PRESENCE_CLIENT) + users * row_bytes(entries, PRESENCE_USER)))

@@ -103,7 +103,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "hot.partitions": ("1",),
     "hot.shards": ("2",),
     "hot.gateways": ("1",),
-    "backpressure.policy": ("shed", "pull"),
+    "backpressure.policy": ("shed", "pull", "credits"),
     "backpressure.queue": ("20ms",),
     "limits.publish": ("{per_user: {rate: 20/min, burst: 2}}", "{per_user: {rate: 20/min, burst: 3, policy: leaky_bucket}}"),
     "limits.subscribe": ("{per_tenant: {rate: 4/s, burst: 6}}",),
@@ -113,7 +113,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "apis.snapshot.errors": ("30%",),
     "apis.token.ttl": ("10s",),
     "traffic": (f"[{LOUD}]", f"[{{name: chat, per: all, rate: 12/s, until: 24s}}, {TYPING}]", f"[{LOUD}, {TYPING}]"),
-    "faults": tuple(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5), *((n,) for n in range(7, 17)), (0, 8, 5))),
+    "faults": tuple(
+        f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5), *((n,) for n in range(7, 17)), (0, 8, 5))
+    ),
+    "backpressure.window": ("4", "16"),
 }
 LEAVES_OUT = 70  # Percent of the keys that a draw leaves at their default.
 AGAIN = "the same in half windows"
@@ -180,7 +183,7 @@ def complete(result: Result) -> Verdict:
     hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + end.half_open
     hidden += sum(end.aside.values())
     lacks = end.logged - end.cursors - end.away_lacks
-    if hidden or not end.logged:
+    if not end.logged or (lacks and hidden):
         return Verdict(COMPLETE, "unknown", 0)
     if lacks:
         return Verdict(COMPLETE, "invalid", end.logged, f"connected clients lack {lacks} of {end.logged} messages that are theirs", end.at)

@@ -32,6 +32,7 @@ from simfabric.kernels.state import (
 )  # fmt: skip
 from simfabric.recorder import TIMELINE, Recorder
 from simfabric.running import facts
+from simfabric.running.observing import Observer, trail_of
 from simfabric.running.result import Result, result_of
 from simfabric.topology import Topology
 from simfabric.topology.expected import expected_work
@@ -56,16 +57,17 @@ class Progress:
         return self.simulated_s / self.wall_s if self.wall_s > 0 else 0.0
 
 
-def run(topology: Topology, *, on_progress: Callable[[Progress], None] | None = None, trail: bool = False) -> Result:
+def run(topology: Topology, *, on_progress: Callable[[Progress], None] | None = None, trail: bool = False, laws: bool = False) -> Result:
     """Run a topology to its end, or until Ctrl-C: what was simulated by then is kept, valid, and marked partial.
 
-    `on_progress` is called about ten times a second. With `trail`, every delivery is kept (message, client, arrival); for small runs.
+    `on_progress` is called about ten times a second. With `trail`, every delivery is kept (message, client, arrival); for small runs. With `laws`, a
+    history is kept, and judged by the laws that need one.
     """
     began = time.perf_counter()
     fabric = Fabric(topology, by_numba=compiles(topology))
-    watch = Watch(fabric, began, on_progress)
     if trail:
         fabric.gateways.keep_trail()
+    watch = Watch(fabric, began, on_progress, Observer(fabric, everybody=trail) if laws else None)
     if fabric.clients.sessions is not None:
         fabric.clients.sessions.trace.kept = True
     env, duration = fabric.world.env, topology.run.duration
@@ -73,7 +75,10 @@ def run(topology: Topology, *, on_progress: Callable[[Progress], None] | None = 
     with stoppable(watch.stop):
         env.run(until=env.process(fabric.conductor.process(duration, watch.between, watch.stopped)))
         watch.close()
-    return result_of(fabric, watch.recorder, watch.setup_s, time.perf_counter() - began, partial=fabric.world.now < duration)
+    history = watch.observer.history() if watch.observer else None
+    wall_s = time.perf_counter() - began
+    kept = None if not trail else fabric.gateways.trail() if history is None else trail_of(history)
+    return result_of(fabric, watch.recorder, watch.setup_s, wall_s, partial=fabric.world.now < duration, trail=kept, history=history)
 
 
 def compiles(topology: Topology) -> bool:
@@ -85,8 +90,10 @@ def compiles(topology: Topology) -> bool:
 class Watch:
     """Looks at a running fabric at fixed instants: timeline, checkpoints, progress. It changes nothing (law M2)."""
 
-    def __init__(self, fabric: Fabric, began: float, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(self, fabric: Fabric, began: float, on_progress: Callable[[Progress], None] | None, observer: Observer | None = None) -> None:
         self.fabric = fabric
+        self.observer = observer
+        fabric.columns.before_retiring = None if observer is None else observer.collect
         self.recorder = Recorder(fabric.topology.run.messages)
         self.recorder.events = fabric.faults.events
         self.setup_s = time.perf_counter() - began
@@ -124,11 +131,17 @@ class Watch:
         self._keep_retired()
         columns = self.fabric.columns
         rows = columns.log.rows[: columns.messages - int(columns.log.base[0])]
-        self.recorder.keep(int(columns.log.base[0]), rows[: np.searchsorted(rows[:, 0], self.fabric.world.now)])
+        rows = rows[: np.searchsorted(rows[:, 0], self.fabric.world.now)]
+        self.recorder.keep(int(columns.log.base[0]), rows)
+        if self.observer is not None:
+            self.observer.collect()
+            self.observer.keep(int(columns.log.base[0]), rows)
         self._tell(time.perf_counter())
 
     def between(self) -> None:
         """After each round of the conductor: tell how far it is, ten times a second."""
+        if self.observer is not None:
+            self.observer.between()
         if self._on_progress is not None and (now := time.perf_counter()) - self._told > 0.1:
             self._tell(now)
 
@@ -143,10 +156,14 @@ class Watch:
     def _keep_retired(self) -> None:
         for first, rows in self.fabric.columns.retired:
             self.recorder.keep(first, rows)
+            if self.observer is not None:
+                self.observer.keep(first, rows)
         self.fabric.columns.retired.clear()
 
     def _sample(self) -> None:
         fabric = self.fabric
+        if self.observer is not None:
+            self.observer.sample()
         counted = facts.tallies(fabric)
         gateways, clients = counted["gateways"].counters, counted["clients"].counters
         lost = sum(int(tally.counters[LOST_OBLIGATIONS]) for name, tally in counted.items() if name in ("gateways", "storage", "producers", "bus"))

@@ -19,6 +19,7 @@ from simfabric.analysis.quantiles import mean, quantile, share_below
 from simfabric.analysis.slo import Objective
 from simfabric.components.session_trace import Step
 from simfabric.fabric import Fabric
+from simfabric.history import History
 from simfabric.kernels.clients import LEFT, SILENCES, UNHEARD
 from simfabric.kernels.state import (
     CLOSED_SLOW,
@@ -37,7 +38,7 @@ from simfabric.kernels.state import (
     TURNED_AWAY_BUSY,
     WASTED,
 )  # fmt: skip
-from simfabric.laws import Verdict, judge
+from simfabric.laws import Verdict, judge, judge_history
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import PLACEMENT, TIMELINE, Checkpoint, Recorder
 from simfabric.running import facts, open_metrics, presence, saving, text
@@ -97,11 +98,12 @@ class Result:
     wasted: int  # Frames that found no subscriber.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
     trace: tuple[Step, ...]  # What the sessions did (`clients.sessions`), by time; the first 200 000 steps.
+    history: History | None = None  # What happened, record by record; only if asked for.
 
     @cached_property
     def laws(self) -> tuple[Verdict, ...]:
-        """The verdict of every law that is always on."""
-        return judge(self.checkpoints)
+        """The verdict of every law that is always on, and with a history of those that need one."""
+        return judge(self.checkpoints) + (judge_history(self.history, self.topology) if self.history is not None else ())
 
     @property
     def lawful(self) -> bool:
@@ -230,7 +232,7 @@ class Result:
         return importlib.import_module("simfabric.plot").Pictures(self)
 
     def table(self, name: str) -> pandas.DataFrame:
-        """A table as a pandas frame, times in seconds: timeline, placement, gateways, messages, delays, stages or events."""
+        """A table as a pandas frame, times in seconds: timeline, placement, gateways, messages, delays, stages or events; with `laws` also history."""
         return saving.frame(self, name)
 
     def save(self, folder: str | Path) -> None:
@@ -301,13 +303,16 @@ class Result:
             "laws": {
                 "checked": [verdict.law for verdict in self.laws if verdict.verdict != "unknown"],
                 "unknown": [verdict.law for verdict in self.laws if verdict.verdict == "unknown"],
-                "broken": [{"law": v.law, "detail": v.detail, "at_s": v.at / SECOND} for v in self.laws if v.verdict == "invalid"],
+                "broken": [{"law": v.law, "detail": v.detail, "at_s": v.at / SECOND, "witness": v.witness} for v in self.laws if v.verdict == "invalid"],
+                "reasons": {verdict.law: verdict.detail for verdict in self.laws if verdict.verdict == "unknown" and verdict.detail},
                 "checkpoints": len(self.checkpoints),
             },
         }
 
 
-def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float, partial: bool) -> Result:
+def result_of(
+    fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float, partial: bool, trail: Array | None = None, history: History | None = None
+) -> Result:  # fmt: skip
     """Collect what the fabric and the recorder hold."""
     topology = fabric.topology
     counted = facts.tallies(fabric)
@@ -361,8 +366,9 @@ def result_of(fabric: Fabric, recorder: Recorder, setup_s: float, wall_s: float,
         limits=limited(fabric.gateways.limits, topology.gateways.count),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
-        trail=fabric.gateways.trail() if fabric.gateways.trailing else None,
+        trail=trail,
         trace=fabric.clients.sessions.trace.steps() if fabric.clients.sessions else (),
+        history=history,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from simfabric.analysis.placement import imbalance
 from simfabric.errors import SimfabricError
+from simfabric.history import KINDS
 from simfabric.kernels.histogram import bin_edges
 from simfabric.kernels.state import STAGE_NAMES
 from simfabric.recorder import PLACEMENT, TIMELINE
@@ -109,6 +110,8 @@ def frame(result: Result, name: str) -> pandas.DataFrame:
         import pandas
     except ImportError:
         raise SimfabricError("tables need pandas; cure: pip install 'simfabric[table]'") from None
+    if name == "history":
+        return _history_frame(result)
     table = pandas.DataFrame(columns_of(result, name))
     for column in [c for c in table.columns if c.endswith("_ns")]:
         values = table.pop(column).astype("float64") / 1e9
@@ -116,6 +119,21 @@ def frame(result: Result, name: str) -> pandas.DataFrame:
             values = values.where(values > 0)
         table[column.removesuffix("_ns") + "_s"] = values
     return table
+
+
+def _history_frame(result: Result) -> pandas.DataFrame:
+    """All records by time; a field that a kind does not have is empty."""
+    import pandas
+
+    if result.history is None:
+        raise SimfabricError("the run kept no history; law: a history is kept when it is asked for; cure: run(topology, laws=True)")
+    parts = []
+    for kind in KINDS:
+        columns = result.history[kind]
+        if len(columns["at"]):
+            parts.append(pandas.DataFrame({"at_s": columns.pop("at") / 1e9, "kind": kind} | columns))
+    whole = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame({"at_s": [], "kind": []})
+    return whole.sort_values("at_s", kind="stable", ignore_index=True)
 
 
 def save(result: Result, folder: Path) -> None:

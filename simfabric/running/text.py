@@ -218,7 +218,21 @@ def _laws(result: Result) -> Iterator[str]:
     for verdict in result.laws:
         if verdict.verdict == "invalid":
             yield f"BROKEN        {verdict.law}: {verdict.detail} at {verdict.at / 1e9:g} s"
+            yield from (f"    {line}" for line in verdict.witness.splitlines())
+    yield from _history(result)
     yield f"digest        {result.digest}"
+
+
+def _history(result: Result) -> Iterator[str]:
+    """How much was watched, and why the laws that need it are unknown."""
+    history = result.history
+    if history is None:
+        return
+    watched = "of all clients" if history.everybody else f"of one client in {history.every}: statements about everybody are not made"
+    yield f"history       {format_count(len(history))} records {watched}"
+    for verdict in result.laws:
+        if verdict.verdict == "unknown" and verdict.detail:
+            yield f"unknown       {verdict.law}: {verdict.detail}"
 
 
 def as_html(result: Result) -> str:

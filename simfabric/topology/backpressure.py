@@ -10,7 +10,7 @@ from simfabric.topology.kinds import COUNT, DURATION, SHARE, Choice, Quantity
 from simfabric.topology.section import Section, leaf, section
 from simfabric.units import write_duration
 
-POLICIES = ("none", "shed", "pull")
+POLICIES = ("none", "shed", "pull", "credits")
 
 
 class Protection(Section):
@@ -25,11 +25,15 @@ class Protection(Section):
 class Backpressure(Section):
     """What happens where messages come faster than gateways write them."""
 
-    policy: Literal["none", "shed", "pull"] = leaf(
+    policy: Literal["none", "shed", "pull", "credits"] = leaf(
         Choice(POLICIES),
         "none",
         "none: queues grow; shed: a gateway drops messages that would wait longer than `queue`, and clients fetch the durable ones later; pull: consumers "
-        "stop fetching while a gateway they serve is further behind than `queue`, so that the messages wait in the bus.",
+        "stop fetching while a gateway they serve is further behind than `queue`, so that the messages wait in the bus; credits: a router sends a gateway "
+        "no more than `window` frames that it has not taken up, then stops, and its fetching with it (fanout.pattern targeted).",
+    )
+    window: int = leaf(
+        Quantity(COUNT, "1", "10k"), "64", "credits: frames of one router that may be under way to one gateway or wait there; each gives its credit back."
     )
     queue: int = leaf(Quantity(DURATION, "1ms", "1h"), "500ms", "How far a gateway's freest core may be behind.")
     resume: int | None = leaf(

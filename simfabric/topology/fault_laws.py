@@ -31,7 +31,9 @@ def bus_faults_have_their_bus(topology: Topology) -> Iterator[Refusal]:
         if fault.kind == "poison_record" and pattern == "broadcast":
             yield Refusal("with broadcast no router reads records", "take fanout.pattern targeted or direct", place, fault.kind, reads)
         if fault.kind == "elect_unclean" and bus.acks == "all":
-            yield Refusal("with acks all nothing is acknowledged that replicas do not have", "write bus.acks: leader, or take restart_broker", place, None, reads)
+            yield Refusal(
+                "with acks all nothing is acknowledged that replicas do not have", "write bus.acks: leader, or take restart_broker", place, None, reads
+            )
         if fault.kind == "elect_unclean" and topology.hot.shards > 1:
             yield Refusal("a channel that is spread over partitions has one order, which a cut would tear", "write hot.shards: 1", place, None, reads)
         broker = fault.target.broker

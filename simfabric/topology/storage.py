@@ -62,7 +62,9 @@ class Bus(Section):
     session_timeout: int = leaf(
         Quantity(DURATION, "1ms", "1h"), "45s", "How long a silent consumer keeps its partitions, before its group shares them out anew."
     )
-    election: int = leaf(Quantity(DURATION, "1ms", "1h"), "500ms", "How long partitions whose broker goes away are without a leader, before another one leads them.")
+    election: int = leaf(
+        Quantity(DURATION, "1ms", "1h"), "500ms", "How long partitions whose broker goes away are without a leader, before another one leads them."
+    )
     min_in_sync: int = leaf(
         Quantity(COUNT, "1", "10"), "1", "With acks all: fewest copies in sync, the leader's included, with which publications are taken; at most replication."
     )

@@ -15,6 +15,8 @@ from simfabric.units import write_count, write_duration
 if TYPE_CHECKING:
     from simfabric.topology.model import Topology
 
+MOST_CREDITS = 50_000_000  # 400 MB.
+
 
 def laws(topology: Topology) -> Iterator[Refusal]:
     """Every broken law between sections."""
@@ -30,6 +32,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from some_gateway_is_there(topology)
     yield from direct_fan_out_has_its_log(topology)
     yield from hot_channels_have_their_place(topology)
+    yield from credits_have_routers(topology)
     most = len(topology.channels.given) + topology.clients.subscriptions
     yield from limits.laws(topology.gateways.count, topology.clients.tenants, most, topology.clients.connect_timeout, topology.limits)
 
@@ -203,4 +206,24 @@ def hot_channels_have_their_place(topology: Topology) -> Iterator[Refusal]:
         yield Refusal(
             f"there are {write_count(topology.gateways.count)} gateways, and the subscribers of other channels need one",
             "raise gateways.count or lower hot.gateways", ("hot", "gateways"), write_count(hot.gateways), ("gateways.count",),
+        )  # fmt: skip
+
+
+def credits_have_routers(topology: Topology) -> Iterator[Refusal]:
+    """Credits are what routers have with gateways; they are served in order; and each leaves a time behind until it is taken again."""
+    if topology.backpressure.policy != "credits":
+        return
+    place, pattern = ("backpressure", "policy"), topology.fanout.pattern
+    if pattern != "targeted":
+        cure = "take fanout.pattern targeted, or backpressure.policy shed" + (" or pull" if pattern == "broadcast" else "")
+        yield Refusal(f"credits lie between routers and gateways, and with {pattern} there are no routers", cure, place, "credits", ("fanout.pattern",))
+    if topology.lanes.policy != "fifo":
+        cure = "take lanes.policy fifo, or backpressure.policy shed or pull"
+        yield Refusal("credits are for routers that take messages in their order, not by lanes", cure, place, "credits", ("lanes.policy",))
+    times = topology.gateways.count * topology.fanout.routers * topology.backpressure.window
+    if times > MOST_CREDITS:
+        yield Refusal(
+            f"there are at most {write_count(MOST_CREDITS)} credits, of all routers and gateways together, here {write_count(times)}",
+            "lower backpressure.window or fanout.routers", ("backpressure", "window"), write_count(topology.backpressure.window),
+            ("gateways.count", "fanout.routers"),
         )  # fmt: skip

@@ -131,8 +131,8 @@ def test_a_loss_leaves_no_hole_in_a_channel() -> None:
 
 
 def test_what_a_dying_leader_had_not_answered_is_sent_again() -> None:
-    """Its work takes 60 ms a batch here, and replicas no time: what is cut off had no answer, and is in the log all the same."""
-    result = result_of("unclean", bus__replica_delay="0s", bus__work="60ms", traffic__chat__rate="20/s", bus__threads="1")
+    """Its work takes 80 ms a batch here, and replicas no time: what is cut off had no answer, and is in the log all the same."""
+    result = result_of("unclean", bus__replica_delay="0s", bus__work="80ms", traffic__chat__rate="26/s", bus__threads="1")
     assert result.end.dropped["unclean"] == 0
     assert complete(result).verdict == "valid"
     rows = messages(result)
@@ -194,7 +194,9 @@ def test_poison_is_set_aside_after_its_attempts_and_its_partition_goes_on() -> N
 def test_a_burst_multiplies_one_channel_and_leaves_the_others_publications_as_they_are() -> None:
     burst, usual = messages(cached("burst")), messages(calm("burst"))
     for channel in range(6):
-        counts = [int(((rows[:, CHANNEL] == channel) & (rows[:, PUBLISHED_AT] >= 3 * SECOND) & (rows[:, PUBLISHED_AT] < 5 * SECOND)).sum()) for rows in (burst, usual)]
+        counts = [
+            int(((rows[:, CHANNEL] == channel) & (rows[:, PUBLISHED_AT] >= 3 * SECOND) & (rows[:, PUBLISHED_AT] < 5 * SECOND)).sum()) for rows in (burst, usual)
+        ]
         assert counts[0] == counts[1] if channel else 5 * counts[1] < counts[0] < 16 * counts[1]
 
 

@@ -133,7 +133,8 @@ def test_buckets_stay_apart_while_devices_move_from_gateway_to_gateway():
 )
 def test_a_limit_that_nobody_meets_changes_nothing(neutral):
     faults = "[{at: 5s, down: 2s, target: {gateway: 0}}]"
-    without, limited = run(topology_of(BASE, faults=faults)), run(topology_of(BASE, faults=faults, limits=neutral))
+    few = {"run.duration": "9s", "traffic[0].rate": "60/s", "faults": faults}
+    without, limited = run(topology_of(BASE, **few)), run(topology_of(BASE, **few, limits=neutral))
     assert limited.digest == without.digest and limited.lawful
 
 

@@ -110,11 +110,11 @@ def test_a_batch_that_closes_at_the_end_of_a_window_is_noticed(monkeypatch):
 
 
 def test_one_nanosecond_is_noticed(monkeypatch):
-    leave_trail = fanout.leave_trail
+    note = fanout.note
 
-    def one_late(message, seat, arrives, tally):
-        leave_trail(message, seat, arrives + (message == 7 and seat == 3), tally)
+    def one_late(kind, message, seat, arrives, first, last, tally):
+        note(kind, message, seat, arrives + (message == 7 and seat == 3), first, last, tally)
 
-    monkeypatch.setattr(fanout, "leave_trail", one_late)
+    monkeypatch.setattr(fanout, "note", one_late)
     with pytest.raises(AssertionError):
         check_agreement(topology_of(SMALL, clients__subscriptions=8))

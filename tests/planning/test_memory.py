@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from simfabric.fabric import Fabric
+from simfabric.kernels.credits import Credits
 from simfabric.kernels.presence import Entries
 from simfabric.kernels.state import Book, Crowd, Log
 from simfabric.planning import free_memory, memory, plan, problems
@@ -30,6 +31,7 @@ def test_every_column_is_counted() -> None:
     assert crowd == set(Crowd._fields)
     assert {*memory.SLOT, *memory.ROW, *memory.LATE, *memory.INDEX, *memory.CHANNEL, *memory.FIXED} & set(Book._fields) == set(Book._fields)
     assert {*memory.PRESENCE_CLIENT, *memory.PRESENCE_USER} == set(Entries._fields)
+    assert {*memory.CREDIT, *memory.WANTED, "settings"} == set(Credits._fields)
     assert {*memory.MESSAGE, *memory.CHANNEL, *memory.FIXED} & set(Log._fields) == set(Log._fields)
 
 
@@ -52,6 +54,14 @@ def test_presence_is_counted_where_it_is_kept() -> None:
     parts = {part.what: part.size for part in plan(topology_of(*changes)).parts}
     assert parts["presence"] == sum(column.nbytes for column in presence.entries)
     assert "presence" not in {part.what for part in plan(topology_of()).parts}
+
+
+def test_credits_are_counted_where_routers_have_them():
+    changes = ("backpressure={policy: credits, window: 50}", "fanout.routers=3", "faults=[{at: 1s, target: {gateway: 0}}]")
+    credit = Fabric(topology_of(*changes), by_numba=False).gateways.credits
+    parts = {part.what: part.size for part in plan(topology_of(*changes)).parts}
+    assert parts["credits of routers"] == credit.sent.nbytes + credit.back.nbytes + credit.back_at.nbytes == 8 * 3 * 6 * 3 * 52
+    assert "credits of routers" not in {part.what for part in plan(topology_of()).parts}
 
 
 def test_the_messages_of_the_run_are_counted_as_long_as_the_log_keeps_them() -> None:

@@ -24,20 +24,20 @@ from tests.helpers import topology_of
 from tests.sessions.comparing import differing, ran, shown
 
 CHAT = """
-run: {duration: 120s, warmup: 0s, compiled: never}
+run: {duration: 80s, warmup: 0s, compiled: never}
 clients: {count: 60, subscriptions: 3, delay: "uniform(3ms, 40ms)", bandwidth: 10Mbit/s}
 channels: {count: 12}
 traffic: [{name: chat, rate: 8/min}]
 gateways: {count: 3, work: {handshake: 2ms, subscribe: 1ms}}
 balancer: {servers: 1, handshake: exponential(100ms), queue_timeout: 500ms, health: {interval: 1s}}
 apis: {token: {servers: 2, work: exponential(20ms), queue_timeout: 300ms}}
-faults: [{at: 10s, down: 5s, target: {gateway: all}}, {at: 70s, kind: restart_node, down: 3s, target: {gateway: 1}}]
+faults: [{at: 10s, down: 5s, target: {gateway: all}}, {at: 50s, kind: restart_node, down: 3s, target: {gateway: 1}}]
 """
 SLOW_LINKS = {"clients.bandwidth": "40kbit/s", "gateways.buffer": "6KB", "gateways.transients_upto": "20%"}
 CASES = {
     "a storm, and a planned restart": {},
     "a deploy, and a gateway that joins": {
-        "faults": "[{kind: scale_out, at: 8s}, {kind: rolling_deploy, at: 20s, down: 4s, pause: 6s}, {at: 90s, down: 9s, target: {gateway: 2}}]",
+        "faults": "[{kind: scale_out, at: 8s}, {kind: rolling_deploy, at: 20s, down: 4s, pause: 6s}, {at: 60s, down: 9s, target: {gateway: 2}}]",
         "gateways.drain": "{spread: 5s}", "balancer.policy": "cookie",
     },
     "everybody dials at the start": {"clients.start": "20s"},
@@ -49,9 +49,9 @@ CASES = {
     "gaps asked for at once": {
         "clients.bandwidth": "40kbit/s", "gateways.buffer": "6KB", "traffic[0].size": "2KB", "traffic[0].rate": "10/min", "clients.gap_wait": "0s",
     },
-    "typing beside messages": {"traffic": "[{name: chat, rate: 8/min}, {name: typing, rate: 20/min, lane: transient, size: 2KB}]", **SLOW_LINKS},
+    "typing beside messages": {"traffic": "[{name: chat, rate: 8/min}, {name: typing, rate: 8/min, lane: transient, size: 2KB}]", **SLOW_LINKS},
     "typing straight to the routers": {
-        "traffic": "[{name: chat, rate: 8/min}, {name: typing, rate: 20/min, lane: transient}]", "fanout.pattern": "direct",
+        "traffic": "[{name: chat, rate: 8/min}, {name: typing, rate: 6/min, lane: transient}]", "fanout.pattern": "direct",
     },
     "slow consumers that are cut off": {
         "clients.links": "[{name: cell, share: 40%, bandwidth: 8kbit/s}]", "gateways.buffer": "6KB", "gateways.overflow": "disconnect",
@@ -65,7 +65,10 @@ CASES = {
     },
     "crashes noticed late": {"clients.notice": "4s"},
     "no subscriptions": {"clients.subscriptions": "0"},
-    "the jitter before the cap": {"clients.reconnect.jitter_order": "jitter_first", "clients.reconnect.cap": "2s", "balancer.handshake": "exponential(600ms)"},
+    "the jitter before the cap": {
+        "traffic[0].rate": "14/min",
+        "clients.reconnect.jitter_order": "jitter_first", "clients.reconnect.cap": "2s", "balancer.handshake": "exponential(600ms)",
+    },
     "a mixed fleet": {
         "clients.fleet": "[{profile: phoenix, share: 20%}, {profile: signalr, share: 20%}, {profile: ably-js, share: 20%}, {profile: socket.io, share: 20%}]",
         "balancer.handshake": "exponential(500ms)",
@@ -86,7 +89,7 @@ CASES = {
     "more missed than a replay brings": {"clients.replay_max": "5"},
     "a log that forgets": {"bus.retention": "4s", "traffic[0].rate": "20/min", "faults[0].down": "12s"},
     "users who come and go": {"clients.churn": "[{name: office, share: 80%, stays: exponential(20s), ends: close, away: exponential(8s)}]"},
-    "links that fall silent": {"clients.churn": "[{name: mobile, share: 80%, stays: exponential(40s), ends: silent}]", "run.duration": "200s"},
+    "links that fall silent": {"clients.churn": "[{name: mobile, share: 80%, stays: exponential(40s), ends: silent}]", "run.duration": "140s"},
     "presence that comes and goes": {
         "clients.churn": "[{name: a, share: 40%, stays: exponential(15s), ends: silent}, {name: b, share: 50%, stays: 8s, ends: close, away: 3s}]",
         "presence": "{enabled: true, debounce: 2s, looking: 60%, lease: 12s}", "clients.heartbeat_interval": "6s",

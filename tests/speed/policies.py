@@ -45,6 +45,7 @@ POLICIES: dict[str, dict[str, object]] = {
     "overflow disconnect": {"gateways.overflow": "disconnect"},
     "shed": {"backpressure.policy": "shed"},
     "pull": {"backpressure.policy": "pull"},
+    "credits": {"backpressure.policy": "credits"},
     "protection": {"backpressure.protection.queue": "500ms"},
 }
 
