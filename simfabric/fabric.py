@@ -26,6 +26,8 @@ from simfabric.components.effects import Effect, Effects, Parts
 from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
+from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
+from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
@@ -43,7 +45,7 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**BUS_FAULTS, **RECORD_FAULTS, **STATE_FAULTS, **TRAFFIC_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **BUS_FAULTS, **RECORD_FAULTS, **TRAFFIC_FAULTS}
 
 
 class Fabric:
@@ -59,6 +61,9 @@ class Fabric:
         self.balancer = Balancer(world, topology.gateways.count)
         self.balancer.eligible[absent(planned)] = False
         self.columns = columns = Columns(world, who, self.balancer.place(who, topology.clients.count, topology.clients.start == 0))
+        lasting = [episode for episode in episodes(world, topology) if not KINDS[episode.fault.kind].dies]
+        strike_ahead(world, columns, lasting)
+        pace_ahead(columns, lasting)
         self.publishers = Publishers(world, columns)
         self.publishers.streams += surges(world, columns)
         self.clients = Clients(world, columns)
@@ -94,7 +99,6 @@ class Fabric:
         self.group: Group | None = None
         if struck and self.routers and self.brokers and self.consumers:
             self.group = Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
-        lasting = [episode for episode in episodes(world, topology) if not KINDS[episode.fault.kind].dies]
         Effects(self._parts(), lasting, EFFECTS, self.faults.events)
         self.pressure = Pressure(world, self.gateways, self.consumers, self.routers, self.faults.events)
 
@@ -153,7 +157,8 @@ class Fabric:
             api.hears(self.clients, floor + hop)
         self.balancer.hears(self.clients, floor + hop)
         self.gateways.hears(self.clients, floor)
-        if any(part.ends == "silent" for part in topology.clients.churn):
+        silent = any(part.ends == "silent" for part in topology.clients.churn) or any(fault.kind in SILENT_KINDS for fault in topology.faults)
+        if silent:
             self.gateways.hears(self.gateways, topology.clients.heartbeat_timeout // 10)
         if topology.gateways.overflow == "disconnect":
             self.gateways.hears(self.gateways, SWEEP)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -162,6 +163,10 @@ def crowd_of(world: World, who: Identities, gateway: Array) -> Crowd:
         start=start,
         channels=channels,
         members=members,
+        strikes_from=np.zeros(1, np.int64),
+        strikes=np.zeros(0, np.int64),
+        slowed=np.zeros((1, 2), np.int64),
+        opened_at=np.zeros(1, np.int64),
         resume_cursor=np.zeros(len(channels), np.int32),
         resume_upto=np.full(len(channels), NOT_ASKED, np.int32),
         held_first=np.zeros(len(channels), np.int32),
@@ -226,6 +231,8 @@ class Columns:
         self.book = book_of(world, self.crowd, world.topology.gateways.count)
         channels = len(self.crowd.members)
         self.log = Log(np.zeros((1024, MESSAGE_COLUMNS), np.int64), np.zeros(1, np.int64), np.full(channels, -1, np.int64), np.zeros(channels, np.int64))
+        self.slower: list[tuple[Any, Array, int]] = []  # The faults that slow down links now: each with seats and pace [ns per byte].
+        self.own_pace = np.empty(0, np.int64)  # Of each seat's link, without them; only where there are such faults.
         self.lane_of = np.array([LANES.index(source.lane) for source in world.topology.traffic] or [0], np.int64)  # Of each source.
         self.hot_from = world.topology.hot.members  # Members from which on a channel is hot.
         self.published = 0  # Messages published and taken out of the log since, and their obligations.

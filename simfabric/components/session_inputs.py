@@ -10,7 +10,7 @@ import numpy as np
 from simfabric.components.seated import BALANCER, EPOCH, GATEWAYS, SELF, Seated
 from simfabric.kernels import clients as kernels
 from simfabric.kernels import frames as kinds
-from simfabric.kernels.churn import FOUND_DEAD, away_of, fall_silent
+from simfabric.kernels.churn import FOUND_DEAD, away_of, fall_silent, farewell, stay_of
 from simfabric.kernels.frames import KIND_SHIFT, NEVER, WIDTH
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lifecycle import AWAY_AFTER, AWAY_SPREAD, BANNER, BOOTED, BUSY_AFTER, BUSY_SPREAD, NOT_READY
@@ -18,6 +18,7 @@ from simfabric.kernels.log import message_at
 from simfabric.kernels.looking import SEEN
 from simfabric.kernels.slow import SLOW
 from simfabric.kernels.state import BYTES, CHANNEL, FATE, LANE, LOW, OWED, PREVIOUS, PUBLISHED_AT, PUBLISHER, SEQUENCE, STAGE_CONNECT, TRANSIENT, UNSENT, WIDE
+from simfabric.kernels.striking import HUSHED, RESET, hush, rebind
 from simfabric.kernels.tickets import SILENT, gateway_of, life_of
 from simfabric.protocol import codes, frames, inputs, machine
 
@@ -163,10 +164,36 @@ def silenced(sessions: Sessions, one: Seated, frame: list[int]) -> None:
         return
     sessions.tally.counters[kernels.SILENCES] += 1
     dial, again, written = np.zeros((1, WIDTH), np.int64), np.zeros((1, WIDTH), np.int64), np.zeros(4, np.int64)
-    fall_silent(at, one.seat, frame[4], sessions.hop, sessions.habits, crowd, dial, again, written)
+    opened = at - stay_of(one.seat, sessions.habits, crowd)
+    fall_silent(at, opened, 0, one.seat, frame[4], sessions.hop, sessions.habits, crowd, dial, again, written)
     sessions.send(BALANCER, *dial[0].tolist())
-    assert crowd.belief[one.seat] == frame[4] + SILENT
+    _deaf(sessions, one, at)
+
+
+def struck(sessions: Sessions, one: Seated, frame: list[int]) -> None:
+    """A fault breaks the connection, if there is one; the session hears of it at once, or by its own heartbeat."""
+    at, why, crowd, ticket = frame[0], frame[2], sessions.columns.crowd, one.ticket
+    if not 0 <= crowd.belief[one.seat] < SILENT:
+        return
+    up, dial, again, written = np.zeros((1, WIDTH), np.int64), np.zeros((1, WIDTH), np.int64), np.zeros((1, WIDTH), np.int64), np.zeros(4, np.int64)
+    if why == HUSHED:
+        sessions.tally.counters[kernels.SILENCES] += 1
+        hush(at, one.seat, ticket, frame[4], sessions.hop, sessions.habits, crowd, up, dial, again, written)
+    elif why == RESET:
+        farewell(at, one.seat, ticket, sessions.hop, crowd, up, dial, written)
+    else:
+        rebind(at, one.seat, ticket, sessions.hop, sessions.habits, crowd, up, dial, written)
+    sessions.send(GATEWAYS, *up[0].tolist())
+    sessions.send(BALANCER, *dial[0].tolist())
+    if why == HUSHED:
+        _deaf(sessions, one, at)
+    else:
+        noticed(sessions, one, [at, frame[1], why, frame[3], ticket])
+
+
+def _deaf(sessions: Sessions, one: Seated, at: int) -> None:
     one.silent, one.ping_at = True, NEVER
+    assert sessions.columns.crowd.belief[one.seat] == one.ticket + SILENT
     sessions.trace.note(at, one.name, "nothing passes any more")
 
 
@@ -282,6 +309,7 @@ ARRIVALS: dict[int, Callable[[Sessions, Seated, list[int]], None]] = {
     kinds.PUBLICATION: publication,
     kinds.GO: gone,
     kinds.SILENCE: silenced,
+    kinds.STRUCK: struck,
     kinds.TOO_MUCH: too_much,
     kinds.TOO_MANY: too_many,
     kinds.WAKE: woken,

@@ -9,6 +9,7 @@ from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.log import NOT_ASKED, STATE_ASKED, asked, deadline_of, is_asked, message_at, upto_of
 from simfabric.kernels.noting import CAUGHT_UP, NOT_RECOVERED, RESUMED, TRUNCATED, note
 from simfabric.kernels.noting import EXPIRED as NOTE_EXPIRED
+from simfabric.kernels.pacing import answered_at
 from simfabric.kernels.state import (
     ASK_DELAY,
     ASK_ROWS,
@@ -256,6 +257,8 @@ def give_up(seat: int, ticket: int, deadline: int, outs: Outs) -> None:
 
 def behind_link(seat: int, at: int, crowd: Crowd) -> int:
     """When an answer that is ready at `at` reaches its client: behind all that has been written to it before; its own bytes are not counted."""
+    if len(crowd.slowed) > 1:
+        return answered_at(seat, at, crowd)
     return int(max(at, crowd.link[seat, LINK_FREE_AT]) + crowd.link[seat, DELAY])
 
 

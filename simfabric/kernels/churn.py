@@ -62,6 +62,8 @@ def dropped_at(opened: int, end: int, seat: int, habits: Habits, crowd: Crowd) -
 
 def stay(seat: int, at: int, ticket: int, habits: Habits, crowd: Crowd, up: Any, again: Any, sent: Any) -> None:
     """A connection is open: its end is known to all that it concerns, if it has one."""
+    if len(crowd.opened_at) > 1:
+        crowd.opened_at[seat] = at
     part = habits.part[seat]
     if part < 0:
         return
@@ -91,9 +93,12 @@ def go(at: int, seat: int, ticket: int, hop: int, table: Any, effects: Any, habi
     write(again, sent, 2, back, (3 << 56) | seat, 0, seat, 0)
 
 
-def fall_silent(at: int, seat: int, ticket: int, hop: int, habits: Habits, crowd: Crowd, dial: Any, again: Any, sent: Any) -> None:
-    """Nothing passes any more. The client will notice an interval and a time-out after the last byte, or when a step of connecting takes too long."""
-    opened = at - stay_of(seat, habits, crowd)
+def fall_silent(
+    at: int, opened: int, wakes_at: int, seat: int, ticket: int, hop: int, habits: Habits, crowd: Crowd, dial: Any, again: Any, sent: Any
+) -> None:  # fmt: skip
+    """Nothing passes any more. The client will notice an interval and a time-out after the last byte, or when a step of connecting takes too long;
+    one that sleeps notices when it wakes.
+    """
     last = max(opened, ping_before(opened, at, seat, habits, crowd))
     if crowd.link[seat, LINK_FREE_AT] > 0:
         last = max(last, crowd.link[seat, LINK_FREE_AT] + crowd.link[seat, DELAY])
@@ -103,6 +108,8 @@ def fall_silent(at: int, seat: int, ticket: int, hop: int, habits: Habits, crowd
     found = hb_deadline(last, habits.settings[INTERVAL], habits.settings[TIMEOUT])
     if not ready:
         found = max(at, min(found, opened + habits.settings[STEP_TIMEOUT]))
+    if wakes_at > 0:
+        found = wakes_at
     crowd.belief[seat] = ticket + SILENT
     write(again, sent, 2, found, (2 << 56) | seat, FOUND_DEAD, seat, ticket + SILENT)
     closed = max(dropped_at(opened, at, seat, habits, crowd), at + crowd.link[seat, DELAY])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simfabric.kernels.churn import STEP_TIMEOUT, Habits, fall_silent, farewell, go, stay, write
+from simfabric.kernels.churn import STEP_TIMEOUT, Habits, fall_silent, farewell, go, stay, stay_of, write
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lifecycle import (
     ASKING,
@@ -46,6 +46,7 @@ from simfabric.kernels.state import (
     Log,
     Tally,
 )  # fmt: skip
+from simfabric.kernels.striking import HUSHED, REBOUND, RESET, hush, rebind
 from simfabric.kernels.tickets import SILENT, gateway_of, life_of
 from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, REPLAYING, SYNCING, TOKEN, TOKEN_OK
 from simfabric.protocol.rules import LEAST_DELAY, token_fresh
@@ -67,9 +68,20 @@ def live(
         at = frames[f, 0]
         kind = frames[f, 1] >> 56
         seat = frames[f, 3] & LOW
+        why = frames[f, 2]
         extra = frames[f, 4]
         tally.counters[SERVED] += 1
         tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
+        if kind == 36:
+            ticket = crowd.belief[seat]
+            if ticket < 0 or ticket >= SILENT:
+                continue
+            if why >= HUSHED:
+                tally.counters[SILENCES] += 1
+                hush(at, seat, ticket, extra, hop, habits, crowd, up, dial, again, sent)
+                continue
+            kind = 2
+            extra = ticket
         if kind == 12:
             row = frames[f, 3] - log.base[0]
             seat = log.rows[row, PUBLISHER]
@@ -117,7 +129,7 @@ def live(
                 if kind == 30:
                     go(at, seat, extra, hop, table, effects, habits, crowd, up, dial, again, sent)
                 else:
-                    fall_silent(at, seat, extra, hop, habits, crowd, dial, again, sent)
+                    fall_silent(at, at - stay_of(seat, habits, crowd), 0, seat, extra, hop, habits, crowd, dial, again, sent)
         elif kind == 16:
             call(at, seat, table, effects, hop, crowd, dial, sent, tally)
         else:
@@ -128,18 +140,20 @@ def live(
                 crowd.broke_at[seat] = at
                 ended(seat, at, crowd, settings)
                 tally.counters[BREAKS] += 1
-                if frames[f, 2] == OVERDUE:
+                if why in (OVERDUE, RESET):
                     farewell(at, seat, extra, hop, crowd, up, dial, sent)
-                elif frames[f, 2] == SLOW:
+                elif why == REBOUND:
+                    rebind(at, seat, extra, hop, habits, crowd, up, dial, sent)
+                elif why == SLOW:
                     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (24 << 56) | seat, 0, seat, extra)
             else:
                 tally.counters[REFUSALS] += 1
-                if frames[f, 2] > 0:  # The balancer has counted it as open.
+                if why > 0:  # The balancer has counted it as open.
                     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (24 << 56) | seat, 0, seat, extra)
                 if crowd.state[seat] == TOKEN:  # Without a token, the next attempt asks again.
                     crowd.asked_at[seat] = -settings[TOKEN_TTL]
-            planned = kind == 2 and frames[f, 2] == PLANNED
-            after, spread = advice(planned, kind == 6 and (extra == ADVISED or frames[f, 2] == BUSY), crowd.state[seat], settings)
+            planned = kind == 2 and why == PLANNED
+            after, spread = advice(planned, kind == 6 and (extra == ADVISED or why == BUSY), crowd.state[seat], settings)
             given = input_of(seat, planned, crowd, settings, fleet)
             mask = taken(seat, given, table, effects, crowd)
             if crowd.state[seat] == OFFLINE and crowd.flags[seat] & BANNER == 0:

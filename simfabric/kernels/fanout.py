@@ -19,6 +19,7 @@ from simfabric.kernels.noting import HELD as NOTE_HELD
 from simfabric.kernels.noting import LIVE as NOTE_LIVE
 from simfabric.kernels.noting import VAIN as NOTE_VAIN
 from simfabric.kernels.noting import note
+from simfabric.kernels.pacing import is_full, sent_at
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.slow import refuse
 from simfabric.kernels.state import (
@@ -102,6 +103,7 @@ def fan_out(
     mark = tally.digest[0]
     buffer = nodes.settings[BUFFER]
     trailing = len(tally.trail) > 0
+    slowed = len(crowd.slowed) > 1
     region_base = (len(tally.delays) >> 1) * late
     first_core = gateway * nodes.settings[CORES]
     shared = nodes.settings[SHARED]
@@ -127,14 +129,15 @@ def fan_out(
         nodes.free_at[core] = now
         pace >>= 16
         wired = crowd.link[seat, LINK_FREE_AT]
-        if pace > 0 and wired - now > buffer * pace and wired > now:
+        full = is_full(now, wired, buffer, seat, crowd) if slowed else pace > 0 and wired - now > buffer * pace and wired > now
+        if full:
             tally.counters[OVERFLOWN] += 1
             if trailing:
                 note(NOTE_FULL, message, seat, now, gateway, 0, tally)
             if nodes.settings[OVERFLOW_GRACE] >= 0:
                 refuse(seat, gateway, now, wired, nodes, crowd, outs, tally)
             continue
-        wired = max(now, wired) + size * pace
+        wired = sent_at(max(now, wired), size, seat, crowd) if slowed else max(now, wired) + size * pace
         arrives = wired + crowd.link[seat, DELAY]
         if arrives >= crowd.link[seat, BREAKS_AT]:
             tally.counters[CUT] += 1

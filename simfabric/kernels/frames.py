@@ -49,6 +49,7 @@ TOP = 32  # a session is told where one channel stands, with SUBSCRIBED: row = 1
 TOO_MUCH = 33  # a gateway refuses a message of a session for its rate: item = ticket and seat, row = how long to wait [ns], extra = message
 TOO_MANY = 34  # a gateway refuses a client's subscribes for their rate: row = how long to wait [ns], extra = ticket, and above it how often it did before
 ASK_AGAIN = 35  # that time is over, or (row > 0) that for an answer: extra = ticket, and above it how often it was refused
+STRUCK = 36  # a fault breaks the connection that a client has now, if it has one: row = how, extra = when the client wakes [ns]; see kernels/striking.py
 
 KIND_SHIFT = 56
 

@@ -80,6 +80,7 @@ from simfabric.kernels.state import (
     Outs,
     Tally,
 )
+from simfabric.kernels.striking import next_strike
 from simfabric.kernels.subscriptions import FOLLOWS, append_row, find_slot
 from simfabric.kernels.tickets import ticket_of
 from simfabric.kernels.transients import fan_out_transient
@@ -207,7 +208,7 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
     crowd.link[seat, LINK_FREE_AT] = 0
     if nodes.settings[OVERFLOW_GRACE] >= 0:
         crowd.refusing[seat, LAST] = -1
-    crowd.link[seat, BREAKS_AT] = nodes.state[gateway, DIES_AT]
+    crowd.link[seat, BREAKS_AT] = min(nodes.state[gateway, DIES_AT], next_strike(seat, now + crowd.link[seat, DELAY], crowd))
     outs.down[n, 0] = now + crowd.link[seat, DELAY]
     outs.down[n, 1] = (5 << 56) | seat
     outs.down[n, 4] = ticket_of(gateway, seat, nodes, crowd)

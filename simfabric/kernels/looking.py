@@ -11,6 +11,7 @@ from simfabric.compiling import MASK, to_word
 from simfabric.kernels.catching_up import tell
 from simfabric.kernels.cores import begin, core_of, end_turn, finish, take_up, worked
 from simfabric.kernels.histogram import bin_of
+from simfabric.kernels.pacing import is_full, sent_at
 from simfabric.kernels.presence import JOIN, PART
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.state import (
@@ -125,6 +126,7 @@ def show(at: int, gateway: int, item: int, due: int, nodes: Nodes, book: Book, c
     turn = nodes.state[gateway, FRAMES] + 1
     size = nodes.settings[UPDATE_BYTES]
     byte_work = (size * nodes.settings[BYTE_COST]) >> 20
+    slowed = len(crowd.slowed) > 1
     hashed = mixed((to_word(name) * GOLDEN) & MASK)
     first = book.slots[slot, START]
     tally.counters[MEMBERS] += book.slots[slot, SIZE]
@@ -139,8 +141,9 @@ def show(at: int, gateway: int, item: int, due: int, nodes: Nodes, book: Book, c
         if nodes.turn[core, 0] != turn:
             take_up(core, turn, at, read, late, nodes, tally)
         pace >>= 16
-        buffered = crowd.link[seat, LINK_FREE_AT] - nodes.free_at[core]
-        if not half_open and pace > 0 and buffered > nodes.settings[SOFT_BUFFER] * pace and buffered > 0:
+        wired, now, bound = crowd.link[seat, LINK_FREE_AT], nodes.free_at[core], nodes.settings[SOFT_BUFFER]
+        full = is_full(now, wired, bound, seat, crowd) if slowed else pace > 0 and wired - now > bound * pace and wired > now
+        if full and not half_open:
             tally.counters[SHOWN_FULL] += 1
             continue
         entity = 0 if len(nodes.delivery) == 1 else crowd.client[seat]
@@ -149,7 +152,7 @@ def show(at: int, gateway: int, item: int, due: int, nodes: Nodes, book: Book, c
         if half_open:  # A write to a connection on which nothing passes costs what any other costs.
             tally.counters[SHOWN_IN_VAIN] += 1
             continue
-        wired = max(now, crowd.link[seat, LINK_FREE_AT]) + size * pace
+        wired = sent_at(max(now, wired), size, seat, crowd) if slowed else max(now, wired) + size * pace
         arrives = wired + crowd.link[seat, DELAY]
         if arrives >= crowd.link[seat, BREAKS_AT]:
             tally.counters[SHOWN_CUT] += 1

@@ -26,7 +26,7 @@ def refuse(seat: int, gateway: int, now: int, wired: int, nodes: Nodes, crowd: C
 
     It has refused without a break as long as one refusal follows another before the buffer can have drained to its soft bound.
     """
-    drained = (nodes.settings[BUFFER] - nodes.settings[SOFT_BUFFER]) * (crowd.link[seat, PACE] >> 16)
+    drained = (nodes.settings[BUFFER] - nodes.settings[SOFT_BUFFER]) * min(crowd.link[seat, PACE] >> 16, 8_000_000_000)
     if crowd.refusing[seat, LAST] < 0 or now - crowd.refusing[seat, LAST] > drained:
         crowd.refusing[seat, SINCE] = now
     crowd.refusing[seat, LAST] = now

@@ -35,6 +35,10 @@ class Crowd(NamedTuple):
     start: Any  # int64[seats + 1]: where the seat's subscriptions begin.
     channels: Any  # int32[subscriptions]: the channel of each.
     members: Any  # int32[channels]: subscribers of each channel, connected or not.
+    strikes_from: Any  # int64[seats + 1]: where the seat's strikes begin, see kernels/striking.py; one row if there are none.
+    strikes: Any  # int64[strikes]: when faults break the connection that a client has then [ns], by seat and time.
+    slowed: Any  # int64[seats, 2]: links that faults slow down, see kernels/pacing.py; one row if there are none.
+    opened_at: Any  # int64[seats]: when the client's connection opened [ns]; one row if nobody asks.
     resume_cursor: Any  # int32[subscriptions]: the cursor with which an absent client will resume.
     resume_upto: Any  # int32[subscriptions]: up to which sequence the log answers what was asked; see kernels/catching_up.py.
     held_first: Any  # int32[subscriptions]: first sequence of the live messages held while catching up, 0 = none.

@@ -15,6 +15,7 @@ from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.noting import CUT as NOTE_CUT
 from simfabric.kernels.noting import FULL_TRANSIENT, note
 from simfabric.kernels.noting import TRANSIENT as NOTE_TRANSIENT
+from simfabric.kernels.pacing import is_full, sent_at
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.state import (
     BREAKS_AT,
@@ -76,6 +77,7 @@ def fan_out_transient(
     first_core = gateway * nodes.settings[CORES]
     shared = nodes.settings[SHARED]
     chosen = free_first(nodes.free_at, first_core, nodes.settings[CORES]) if shared == 1 else first_core
+    slowed = len(crowd.slowed) > 1
     turn = nodes.state[gateway, FRAMES] + 1
     first = book.slots[slot, START]
     for r in range(first, first + book.slots[slot, SIZE]):
@@ -88,8 +90,9 @@ def fan_out_transient(
         if nodes.turn[core, 0] != turn:
             take_up(core, turn, at, read, late, nodes, tally)
         pace >>= 16
-        buffered = crowd.link[seat, LINK_FREE_AT] - nodes.free_at[core]
-        if pace > 0 and buffered > nodes.settings[SOFT_BUFFER] * pace and buffered > 0:
+        wired, now, bound = crowd.link[seat, LINK_FREE_AT], nodes.free_at[core], nodes.settings[SOFT_BUFFER]
+        full = is_full(now, wired, bound, seat, crowd) if slowed else pace > 0 and wired - now > bound * pace and wired > now
+        if full:
             tally.counters[TRANSIENT_DROPPED] += 1
             if len(tally.trail) > 0:
                 note(FULL_TRANSIENT, message, seat, nodes.free_at[core], gateway, 0, tally)
@@ -100,7 +103,7 @@ def fan_out_transient(
             work += draw(nodes.delivery, word(nodes.keys[KEY_DELIVERY], message, entity))
         now = worked(core, nodes.free_at[core] + work, nodes)
         nodes.free_at[core] = now
-        wired = max(now, crowd.link[seat, LINK_FREE_AT]) + size * pace
+        wired = sent_at(max(now, wired), size, seat, crowd) if slowed else max(now, wired) + size * pace
         arrives = wired + crowd.link[seat, DELAY]
         if arrives >= crowd.link[seat, BREAKS_AT]:
             tally.counters[CUT] += 1

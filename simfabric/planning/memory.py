@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from simfabric.components.faults import deaths, lives_of
+from simfabric.components.link_faults import HOW
 from simfabric.fabric import Fabric
 from simfabric.kernels.frames import WIDTH
 from simfabric.kernels.state import COUNTERS
@@ -34,7 +35,9 @@ SLOT, ROW, LATE, MESSAGE = ("slots",), ("rows",), ("late",), ("rows",)
 INDEX = ("index",)  # Two to four places for each late slot.
 PRESENCE_CLIENT, PRESENCE_USER = ("ticket",), ("devices", "shown", "last_seen", "gone_at")  # Of every client and user, where presence is kept.
 REFUSING = ("refusing",)  # Of every client, where a full buffer closes connections.
+STRIKES = ("strikes_from", "strikes", "opened_at")  # Of every client, where faults break connections.
 CREDIT, WANTED = ("sent", "back", "back_at"), ("wants",)  # Of every router and life of a gateway, and of every router, with backpressure by credits.
+SLOWED = ("slowed",)  # Of every client, where faults slow down links.
 FIXED = ("pool", "base")
 
 LAYING_OUT = 4  # Bytes of a subscription while subscriptions are sorted by channel.
@@ -74,16 +77,20 @@ def slots_of(topology: Topology, members: Membership, spread: Spread) -> float:
 
 
 def away_share(topology: Topology) -> float:
-    """The share of the clients that dial during the run: all of those that were not connected, and those that a dying gateway held, or that come and go."""
+    """The share of the clients that dial during the run: all of those that were not connected, and those that a dying gateway or a
+    broken link held, or that come and go.
+    """
     if topology.clients.start:
         return 1.0
-    gateways, struck = topology.gateways.count, 0
+    gateways, struck, broken = topology.gateways.count, 0, 0.0
     for fault in topology.faults:
         if fault.kind == "rolling_deploy":
             struck += gateways if fault.count is None else fault.count
         elif fault.kind in ("kill_node", "restart_node") and fault.target.router is None:
             struck += gateways if (isinstance(fault.target.gateway, str) and fault.target.gateway != "one") or fault.every else 1
-    return min(1.0, sum(part.share for part in topology.clients.churn) + struck / gateways)
+        elif fault.kind in HOW:
+            broken += 1.0 if fault.every else fault.share
+    return min(1.0, sum(part.share for part in topology.clients.churn) + struck / gateways + broken)
 
 
 def parts_of(
@@ -103,6 +110,8 @@ def parts_of(
         Part("clients", clients, each_client),
         Part("subscriptions", subscriptions, each_subscription),
         Part("buffers that refuse", clients * (topology.gateways.overflow == "disconnect"), row_bytes(crowd, REFUSING)),
+        Part("strikes of faults", clients * (len(crowd.opened_at) > 1), sum(getattr(crowd, name).nbytes for name in STRIKES) / len(crowd.client)),
+        Part("links that faults slow down", clients * (len(crowd.slowed) > 1), row_bytes(crowd, SLOWED) + 8),
         Part("sorting and seating", 1, max(subscriptions * LAYING_OUT, clients * SEATING)),
         Part("channels", len(members.given) + members.channels, each_channel),
         Part("messages in the log", min(1.0, topology.bus.retention / topology.run.duration) * messages, row_bytes(log, MESSAGE)),

@@ -58,6 +58,16 @@ FAULTS = (
     "{kind: expire_log, at: 12s}",
     "{kind: shrink_replicas, at: 6s, length: 3s}",
 )
+LINKS = (
+    "{kind: reset_connections, every: exponential(4s), share: 30%, spread: 500ms, p: 80%}",
+    "{kind: storm_reconnect, at: 9s, spread: 200ms}",
+    "{kind: half_open, at: 7s, share: 40%, spread: 2s}",
+    "{kind: rebind_address, at: 12s, share: 50%}",
+    "{kind: sleep_clients, at: 5s, share: 40%, length: 6s, spread: 1s}",
+    "{kind: slow_clients, at: 6s, share: 50%, length: 5s}",
+    "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
+    "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
+)
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
     "clients.subscriptions": ("0", "1", "6"),
@@ -113,8 +123,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "apis.snapshot.errors": ("30%",),
     "apis.token.ttl": ("10s",),
     "traffic": (f"[{LOUD}]", f"[{{name: chat, per: all, rate: 12/s, until: 24s}}, {TYPING}]", f"[{LOUD}, {TYPING}]"),
-    "faults": tuple(
-        f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5), *((n,) for n in range(7, 17)), (0, 8, 5))
+    "faults": (
+        *(
+            f"[{', '.join(FAULTS[n] for n in which)}]"
+            for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5), *((n,) for n in range(7, len(FAULTS))), (0, 8, 5))
+        ),
+        *(f"[{fault}]" for fault in LINKS),
+        f"[{LINKS[0]}, {FAULTS[0]}, {FAULTS[5]}]",
+        f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
     ),
     "backpressure.window": ("4", "16"),
 }

@@ -57,8 +57,57 @@ NODES: dict[str, FaultKind] = {
         dies=True,
     ),
 }
-NETWORK: dict[str, FaultKind] = {}
+NETWORK: dict[str, FaultKind] = {
+    "reset_connections": FaultKind(
+        "the connections of a `share` of the clients break within `spread`, and both ends are told",
+        _takes("share", "spread"),
+        "those connections, what is on its way over them, the load of those who come back",
+        "lose a message or a cursor",
+    ),
+    "half_open": FaultKind(
+        "on the connections of a `share` of the clients nothing passes any more, and nobody is told until heartbeats find it",
+        _takes("share", "spread"),
+        "those connections, silently, until heartbeats find them",
+        "stay open for longer than clients.heartbeat_interval and heartbeat_timeout, lose what was acknowledged",
+    ),
+    "cap_bandwidth": FaultKind(
+        "the downlinks of a `share` of the clients have no more than `bandwidth` for a while",
+        _takes("share", "length", "bandwidth"),
+        "delay, buffers up to their bound, what a full buffer does",
+        "let a buffer grow beyond its bound, delay other clients",
+    ),
+    "clog_link": FaultKind(
+        "the downlinks of a `share` of the clients hold what they have for a while, and then it comes in a burst",
+        _takes("share", "length"),
+        "delay, then a burst; what a full buffer does",
+        "change the order on a connection, overflow without a record",
+    ),
+    "rebind_address": FaultKind(
+        "a `share` of the clients go on from another address: their connections break, and their gateways are not told",
+        _takes("share"),
+        "those connections, which gateway a policy by address picks",
+        "change who a client is, or what a policy by cookie or user picks",
+    ),
+}
 CLIENTS: dict[str, FaultKind] = {
+    "storm_reconnect": FaultKind(
+        "a `share` of the clients lose their connections at once, or within `spread`, and all come back",
+        _takes("share", "spread"),
+        "how long they take to connect, replays, the load of balancer and gateways",
+        "break the connections of others, lose an acknowledged message, never calm down",
+    ),
+    "slow_clients": FaultKind(
+        "a `share` of the clients read only as much as `reads` says, for a while",
+        _takes("share", "length", "reads"),
+        "those clients: drops of transient messages, full buffers and what they do",
+        "delay neighbours, lose a durable message in silence",
+    ),
+    "sleep_clients": FaultKind(
+        "a `share` of the clients fall asleep without a word, and wake `length` later, within `spread`",
+        _takes("share", "spread", "length"),
+        "what they miss meanwhile, which a replay or a snapshot brings",
+        "leave a gap that nobody is told",
+    ),
     "flood_clients": FaultKind(
         "one user, or all users of a `tenant`, publish `factor` times as much as they do",
         _takes("length", "factor", "tenant"),

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from simfabric.chance import Law
 from simfabric.errors import Refusal
 from simfabric.topology.fault_kinds import KINDS, told
-from simfabric.topology.kinds import COUNT, DURATION, NUMERIC, SHARE, Choice, Kind, LawOf, Quantity, Text
+from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 
 MODES = {"crash_consumer": ("after_work", "commit_first"), "rebalance_group": ("eager", "cooperative")}  # The first is that which is not given.
@@ -78,7 +78,10 @@ class Fault(Section):
         "How many gateways: of a rolling_deploy the first ones (not given: all), of a scale_out the last ones (not given: 1).",
     )
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
-    pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
+    pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between two batches of a rolling_deploy; how long a rebalance_group stops partitions.")
+    reads: float = leaf(Quantity(SHARE, "0", "1"), "0%", "What a client still reads, as a share of what the mean connection has been sent until then.")
+    bandwidth: int = leaf(Quantity(BANDWIDTH, "1kbit/s", "1000Gbit/s"), "64kbit/s", "Downlink of each client that it strikes, if its own is not slower.")
+    spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Time over which it reaches one client after the other, drawn evenly.")
     factor: float = leaf(Quantity(NUMERIC, "0", "1_000"), "10", "How many times slower, or more; see the kind.")
     share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients or records that it strikes, drawn for each; 0 is no fault.")
     mode: str | None = leaf(

@@ -15,6 +15,7 @@ from simfabric.units import write_count, write_duration
 if TYPE_CHECKING:
     from simfabric.topology.model import Topology
 
+NO_SESSIONS = frozenset({"sleep_clients"})  # What they do to a client, a session does not do the same way.
 MOST_CREDITS = 50_000_000  # 400 MB.
 
 
@@ -30,6 +31,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from bus_faults_have_their_bus(topology)
     yield from surges_have_their_traffic(topology)
     yield from some_gateway_is_there(topology)
+    yield from faults_suit_the_clients(topology)
     yield from direct_fan_out_has_its_log(topology)
     yield from hot_channels_have_their_place(topology)
     yield from credits_have_routers(topology)
@@ -141,6 +143,19 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 ("faults", i, "target", "router"),
                 str(router),
                 reads=("faults", "fanout.routers", "fanout.pattern"),
+            )
+
+
+def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
+    """What a fault does with clients, these clients can do."""
+    for i, fault in enumerate(topology.faults):
+        if fault.kind in NO_SESSIONS and topology.clients.sessions != 0:
+            yield Refusal(
+                f"{fault.kind} is for clients that are columns",
+                "write clients.sessions: 0, or take another kind of fault",
+                ("faults", i, "kind"),
+                fault.kind,
+                reads=("faults", "clients.sessions"),
             )
 
 

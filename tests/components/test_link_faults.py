@@ -1,0 +1,130 @@
+"""Faults of connections: they break loudly or silently, those who are struck come back and catch up, and nobody else notices."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simfabric.errors import TopologyError
+from simfabric.kernels.clients import BREAKS, LEFT, SILENCES
+from simfabric.kernels.state import MOVED
+from simfabric.running import Result, run
+from simfabric.topology import Topology, loads
+from tests import helpers
+from tests.sessions.comparing import differing, ran
+
+SMALL = """
+version: 1
+run: {duration: 22s, warmup: 0s, compiled: never, checkpoints: 4}
+clients: {count: 20, subscriptions: 2, delay: "uniform(2ms, 20ms)", heartbeat_interval: 3s, heartbeat_timeout: 1s, reconnect: {first: 200ms, cap: 2s}}
+channels: {count: 4}
+gateways: {count: 3}
+routing: {cache: 0s}
+traffic: [{name: chat, per: all, rate: 15/s, until: 14s}]
+"""
+LOUD = "{kind: reset_connections, at: 5s, share: 50%, spread: 2s}"
+STORM = "{kind: storm_reconnect, at: 5s}"
+MUTE = "{kind: half_open, at: 5s, share: 50%}"
+MOVE = "{kind: rebind_address, at: 5s, share: 60%}"
+SLEEP = "{kind: sleep_clients, at: 4s, share: 50%, length: 5s, spread: 1s}"
+ALL = {"reset_connections": LOUD, "storm_reconnect": STORM, "half_open": MUTE, "rebind_address": MOVE, "sleep_clients": SLEEP}
+
+
+def small(faults: str = "", **changes: Any) -> Topology:
+    return loads(SMALL, sets=[f"faults=[{faults}]", *(f"{path.replace('__', '.')}={value}" for path, value in changes.items())])
+
+
+def assert_complete(result: Result) -> None:
+    """Every law holds, nothing was lost, and at the end everybody has everything."""
+    assert result.lawful, [verdict for verdict in result.laws if verdict.verdict == "invalid"]
+    assert result.end.logged > 0
+    assert result.end.cursors == result.end.logged
+    assert not any(result.end.dropped.values())
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_who_is_struck_comes_back_and_has_everything_in_the_end(kind: str) -> None:
+    result = run(small(ALL[kind]))
+    assert_complete(result)
+    assert result.end.replayed > 0
+    assert result.end.connections == 20
+    assert len(result.events) == (2 if kind == "sleep_clients" else 1)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_half_windows_leave_the_same_behind(kind: str) -> None:
+    topology = small(ALL[kind], run__duration="11s", clients__count="12")
+    half = topology.with_({"run.window": f"{helpers.lookahead_of(topology) // 2}ns"})
+    assert helpers.differences(helpers.run(topology), helpers.run(half)) == []
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_fault_without_a_chance_or_without_victims_changes_no_bit(kind: str) -> None:
+    calm = run(small(run__duration="8s")).digest
+    for neutral in ("p: 0%", "share: 0%", *(["length: 0s"] if kind == "sleep_clients" else [])):
+        name = neutral.split(":")[0]
+        kept = [part for part in ALL[kind][1:-1].split(", ") if not part.startswith(name)]
+        assert run(small(f"{{{', '.join([*kept, neutral])}}}", run__duration="8s")).digest == calm
+
+
+def test_only_who_is_struck_loses_a_connection() -> None:
+    """Half of 20 clients, drawn: 10 with a deviation of 2.2. What others get, they get at the same nanosecond."""
+    calm, broken = helpers.run(small()), helpers.run(small(LOUD))
+    crowd = broken.fabric.columns.crowd
+    struck = set(crowd.client[np.diff(crowd.strikes_from) > 0].tolist())
+    assert 4 <= len(struck) <= 16
+    assert int(broken.fabric.clients.tally.counters[BREAKS]) == len(struck)
+    theirs = {(message, client): at for message, client, at in calm.trail.tolist() if client not in struck and at < 4_900_000_000}
+    assert theirs == {(message, client): at for message, client, at in broken.trail.tolist() if client not in struck and at < 4_900_000_000}
+
+
+def test_a_loud_break_is_noticed_at_once_and_a_silent_one_by_heartbeat() -> None:
+    """A recovery takes a backoff of 0.2 s after a reset; nobody knows of a silent link for up to an interval and a time-out, four seconds."""
+    loud, mute = (run(small(fault)) for fault in ("{kind: reset_connections, at: 5s, share: 60%}", "{kind: half_open, at: 5s, share: 60%}"))
+    assert loud.end.tried["half_open"] == 0
+    assert mute.end.tried["half_open"] > 50
+    missed = [result.end.replayed for result in (loud, mute)]
+    assert missed[1] > 5 * missed[0] > 0
+    assert mute.end.half_open == 0
+
+
+def test_a_sleeper_misses_what_is_said_meanwhile_and_says_nothing() -> None:
+    fabric = helpers.run(small("{kind: sleep_clients, at: 4s, length: 6s}")).fabric
+    counters = fabric.clients.tally.counters
+    assert (int(counters[SILENCES]), int(counters[BREAKS]), int(counters[LEFT])) == (20, 20, 0)
+    assert int(fabric.columns.crowd.broke_at.min()) == int(fabric.columns.crowd.broke_at.max()) == 10_000_000_000  # All wake together.
+
+
+def test_a_new_address_moves_who_is_placed_by_address_and_nobody_else() -> None:
+    def moved(policy: str) -> int:
+        return int(helpers.run(small(MOVE, balancer__policy=policy)).counters[MOVED])
+
+    assert moved("source_ip") > 3
+    assert moved("rendezvous") == moved("cookie") == 0
+
+
+def test_a_storm_waits_for_the_balancer_and_calms_down() -> None:
+    calm, storm = (run(small(STORM, balancer__servers=1, balancer__handshake=work)) for work in ("1ms", "150ms"))
+    slow, fast = (result.stage("recovery", 1.0) for result in (storm, calm))
+    assert slow is not None and fast is not None
+    assert slow > 2 > 0.5 > fast
+    assert storm.end.connections == 20
+
+
+def test_sessions_do_the_same() -> None:
+    faults = ", ".join([LOUD, MUTE, MOVE, *(f"{{kind: {kind}, every: 4s, share: 25%}}" for kind in ("reset_connections", "half_open", "rebind_address"))])
+    faults += ", {at: 7s, down: 1s, target: {gateway: 1}}"
+    _, facts = ran(small(faults))
+    _, same = ran(small(faults, clients__sessions="all"))
+    assert differing(facts, same) == []
+
+
+def test_presence_learns_of_every_end() -> None:
+    for fault in (LOUD, MUTE, MOVE):
+        result = run(small(fault, presence__enabled="true", presence__debounce="0s"))
+        assert result.lawful, [verdict for verdict in result.laws if verdict.verdict == "invalid"]
+
+
+def test_sleep_is_refused_where_clients_are_sessions() -> None:
+    with pytest.raises(TopologyError, match="clients that are columns"):
+        small(SLEEP, clients__sessions="all")
