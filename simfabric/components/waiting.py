@@ -1,4 +1,7 @@
-"""What waits in components: the frames of their inboxes, and what they keep besides."""
+"""What waits in components: the frames of their inboxes, and what they keep besides.
+
+Leaves out: what clients keep to themselves (held messages stand among their subscriptions).
+"""
 
 from __future__ import annotations
 
