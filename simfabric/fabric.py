@@ -25,6 +25,7 @@ from simfabric.components.effects import Effect, Effects, Parts
 from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
+from simfabric.components.hop_faults import HOP_FAULTS, rough_ahead
 from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
 from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
@@ -43,7 +44,7 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **SPLITS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **SPLITS, **HOP_FAULTS}
 
 
 class Fabric:
@@ -77,6 +78,7 @@ class Fabric:
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())
         self.routers = Routers(world, columns, lives, self.gateways.credits) if pattern != "broadcast" else None
+        rough_ahead(world, self.routers, lasting)
         self.replay = Replay(world, columns)
         self.snapshots = Snapshots(world, columns)
         self.bootstrap = Api(world, columns, "bootstrap", BOOTED)
