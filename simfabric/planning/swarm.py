@@ -126,6 +126,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
         f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
         f"[{LINKS[8]}, {LINKS[0]}, {FAULTS[1]}]",
         f"[{LINKS[11]}, {LINKS[12]}, {FAULTS[5]}]",
+        f"[{{kind: old_clients, at: 2s, length: 30s, share: 60%, profile: never_reset}}, {LINKS[0]}]",
     ),
     "backpressure.window": ("4", "16"),
 }

@@ -131,6 +131,12 @@ CLIENTS: dict[str, FaultKind] = {
         "how long they take to connect, replays, the load of balancer and gateways",
         "break the connections of others, lose an acknowledged message, never calm down",
     ),
+    "old_clients": FaultKind(
+        "a `share` of the clients wait before they dial as older versions or other libraries do, their `profile`",
+        _takes("share", "length", "profile"),
+        "how fast they come back, peaks of dials",
+        "hurt others, never come back",
+    ),
     "slow_clients": FaultKind(
         "a `share` of the clients read only as much as `reads` says, for a while",
         _takes("share", "length", "reads"),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from simfabric.chance import Law
 from simfabric.errors import Refusal
+from simfabric.topology.clients import OTHERS
 from simfabric.topology.fault_kinds import KINDS, told
 from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
@@ -77,6 +78,11 @@ class Fault(Section):
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
     pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
     share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, frames or packets that it strikes, each drawn for itself; 0 is no fault.")
+    profile: str = leaf(
+        Choice(("no_jitter", "never_reset", *OTHERS)),
+        "no_jitter",
+        "How old_clients wait before they dial: as the protocol's own do, but without jitter, or without ever forgetting an attempt; or as another library.",
+    )
     most: int = leaf(Quantity(DURATION, "0", "1min"), "100ms", "Delay of delay_packets; of the others, the most that a frame is later, drawn evenly.")
     way: str = leaf(Choice(("out", "in")), "out", "Which way a split_one_way cuts: what gateways send to the services behind them, or what they get.")
     reads: float = leaf(Quantity(SHARE, "0", "1"), "0%", "What a client still reads, as a share of what the mean connection has been sent until then.")

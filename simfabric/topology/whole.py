@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simfabric.topology.model import Topology
 
 HOPS = ("reorder_packets", "duplicate_packets", "delay_packets", "lose_packets")  # Faults of the hop from routers to gateways.
-NO_SESSIONS = frozenset({"sleep_clients", "reorder_packets"})  # What they do to a client, a session does not do the same way.
+NO_SESSIONS = frozenset({"sleep_clients", "old_clients", "reorder_packets"})  # What they do to a client, a session does not do the same way.
 MOST_CREDITS = 50_000_000  # 400 MB.
 
 
