@@ -21,6 +21,7 @@ from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
+from simfabric.components.edge_faults import EDGE_FAULTS
 from simfabric.components.effects import Effect, Effects, Parts
 from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
@@ -32,6 +33,7 @@ from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
+from simfabric.components.route_faults import ROUTE_FAULTS
 from simfabric.components.routers import Routers
 from simfabric.components.schedule import episodes
 from simfabric.components.splits import SPLITS, splits_of
@@ -45,6 +47,7 @@ from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
 EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **SPLITS, **HOP_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS}
 
 
 class Fabric:

@@ -57,6 +57,7 @@ class Balancer(Component):
         super().__init__(world)
         self.policy = policy_of(config)
         self.eligible = np.ones(gateways, bool)
+        self.closed = np.zeros(gateways, bool)  # Gateways that drain.
         self.open = np.zeros(gateways, np.int64)  # Connections that the balancer believes to be open.
         self.weight = np.ones(gateways)
         self.back_at = np.zeros(gateways, np.int64)  # When each gateway was last taken in again [ns].
@@ -200,7 +201,9 @@ class Balancer(Component):
         for mine, pool in ((~hot, ~self.apart), (hot, self.apart)):
             if mine.any():
                 turn = int(self.picks[pool].sum())
-                gateway[mine] = self.policy.pick(dials.part(mine), Pool(self.eligible & pool, self.open, self.weight, self._key, turn), self.world.kernel)
+                gateway[mine] = self.policy.pick(
+                    dials.part(mine), Pool(self.eligible & ~self.closed & pool, self.open, self.weight, self._key, turn), self.world.kernel
+                )
         picked = np.bincount(gateway[gateway >= 0], minlength=len(self.open))
         self.open += picked
         self.picks += picked

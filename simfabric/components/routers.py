@@ -49,15 +49,22 @@ class Routers(Component):
         super().__init__(world, rows=count if self.queue else 0)
         self.columns = columns
         self.credits = credit
-        own_caches = topology.fanout.pattern == "direct" or topology.hot.shards > 1 or any(fault.target.router is not None for fault in topology.faults)
+        own_caches = (
+            topology.fanout.pattern == "direct"
+            or topology.hot.shards > 1
+            or any(fault.target.router is not None or fault.kind == "lose_region" for fault in topology.faults)
+        )
         self.state = kernels.Senders(
             settings=np.array([topology.routing.cache, topology.routing.store_delay, topology.run.warmup, topology.network.hop], np.int64),
-            keys=np.array([world.key("routers/message"), world.key("routers/target")], np.int64),
+            keys=np.array([world.key("routers/message"), world.key("routers/target"), world.key("routers/lost")], np.int64),
             free_at=np.zeros(count, np.int64),
             dies_at=np.full(count, NEVER, np.int64),
             busy=np.zeros(count, np.int64),
             refreshed_at=np.zeros((count if own_caches else 1, len(columns.crowd.members)), np.int64),  # A channel has one router, mostly.
             evicted_at=np.full((topology.gateways.count, lives), NEVER, np.int64),
+            lost=np.empty((0, topology.gateways.count, 2), np.int64),
+            lost_since=np.empty(0, np.int64),
+            lost_share=np.empty(0),
             work=world.table(topology.fanout.work),
             per_target=world.table(topology.fanout.work_per_target),
         )
@@ -140,11 +147,24 @@ class Routers(Component):
 
     def evicting(self, gateway: int, life: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: the leases end a TTL after the last heartbeat before it."""
-        routing, now = self.world.topology.routing, self.world.now
-        phase = int(below(self.world.key("routing/heartbeat"), gateway, 0, min(routing.heartbeat, 2**31)))
-        last = now - (now - phase) % routing.heartbeat
-        yield self.world.env.timeout(max(0, last + routing.ttl - now))
+        yield self.world.env.timeout(max(0, self.renewed(gateway) + self.world.topology.routing.ttl - self.world.now))
         self.evict(gateway, life)
+
+    def renewed(self, gateway: int) -> int:
+        """The last heartbeat of this gateway until now [ns]; each has a phase of its own."""
+        every, now = self.world.topology.routing.heartbeat, self.world.now
+        phase = int(below(self.world.key("routing/heartbeat"), gateway, 0, min(every, 2**31)))
+        return now - (now - phase) % every
+
+    def forget(self, gateways: Array, until: Array, since: int, share: float) -> None:
+        """The table loses a share of these gateways' entries that were registered from `since` on; each gateway's are there again from `until` on [ns]."""
+        lost = np.zeros((1, self.state.lost.shape[1], 2), np.int64)
+        lost[0, gateways, kernels.FROM], lost[0, gateways, kernels.UNTIL] = self.world.now, until
+        self.state = self.state._replace(
+            lost=np.concatenate([self.state.lost, lost]),
+            lost_since=np.append(self.state.lost_since, since),
+            lost_share=np.append(self.state.lost_share, share),
+        )
 
     def evict(self, gateway: int, life: int) -> None:
         """The leases of this life of a gateway end now, if they have not ended before."""

@@ -33,7 +33,6 @@ from simfabric.kernels.state import (
     KEY_SUBSCRIBE,
     LANE,
     LIFE,
-    LIMIT,
     LINK_FREE_AT,
     LOST_AT_GATEWAY,
     LOST_OBLIGATIONS,
@@ -70,6 +69,7 @@ from simfabric.kernels.state import (
     TURNED_AWAY_BUSY,
     UP_DELAY,
     UP_ROWS,
+    VOID_BEFORE,
     WARMUP,
     WASTED,
     WIDE,
@@ -169,12 +169,12 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
 
 
 def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
-    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn, full or too busy."""
+    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn, full or too busy, or the token void."""
     n = outs.sent[1]
     outs.sent[1] = n + 1
     outs.down[n, 2] = 0
     outs.down[n, 3] = seat
-    if nodes.state[gateway, ALIVE] == 0 or incarnation != nodes.state[gateway, INCARNATION] or nodes.state[gateway, OPEN] >= nodes.settings[LIMIT]:
+    if nodes.state[gateway, ALIVE] == 0 or incarnation != nodes.state[gateway, INCARNATION] or nodes.state[gateway, OPEN] >= nodes.most[gateway]:
         tally.counters[TURNED_AWAY] += 1
         outs.down[n, 0] = at + crowd.link[seat, DELAY]
         outs.down[n, 1] = (6 << 56) | seat
@@ -182,6 +182,13 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
         if nodes.state[gateway, ALIVE] == 1 and incarnation == nodes.state[gateway, INCARNATION]:
             outs.down[n, 2] = 1
             outs.down[n, 4] = gateway * LIFE + incarnation
+        return
+    if crowd.asked_at[seat] < nodes.settings[VOID_BEFORE]:
+        tally.counters[TURNED_AWAY] += 1
+        outs.down[n, 0] = at + crowd.link[seat, DELAY]
+        outs.down[n, 1] = (6 << 56) | seat
+        outs.down[n, 2] = 3
+        outs.down[n, 4] = gateway * LIFE + incarnation
         return
     core = core_of(gateway, seat, nodes, crowd)
     begins = begin(core, at, nodes)

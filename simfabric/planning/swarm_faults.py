@@ -16,6 +16,9 @@ NODES = (
     "{kind: rolling_deploy, at: 5s, down: 1s, pause: 2s}",
     "{kind: kill_node, at: 9s, down: 1s, target: {router: one}}",
     "{kind: kill_node, at: 6s, down: 9s, target: {router: 0}}",
+    "{kind: drain_node, at: 9s, grace: 2s, down: 1s}",
+    "{kind: crash_loop_node, at: 5s, down: 500ms, pause: 1s}",
+    "{kind: lose_region, at: 7s, down: 3s}",
 )
 LINKS = (
     "{kind: reset_connections, every: exponential(4s), share: 30%, spread: 500ms, p: 80%}",
@@ -27,9 +30,17 @@ LINKS = (
     "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
     "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
 )
+EDGE: tuple[str, ...] = (
+    "{kind: fail_tokens, at: 9s, length: 4s, factor: 0}",
+    "{kind: fail_tokens, at: 10s, length: 2s, factor: 1, errors: 50%, expire: true}",
+)
+ROUTES = (
+    "{kind: corrupt_routes, every: 2s, share: 30%, p: 50%, target: {gateway: minority}}",
+    "{kind: fail_over_store, at: 12500ms, lost: 2s}",
+)
 STATE = ("{kind: degrade_store, at: 4s, length: 3s, factor: 0}", "{kind: degrade_store, every: exponential(6s), length: 2s, factor: 8, p: 70%}")
 BUS: tuple[str, ...] = ()
-FAULTS = (*NODES, *LINKS, *STATE, *BUS)
+FAULTS = (*NODES, *LINKS, *EDGE, *ROUTES, *STATE, *BUS)
 HOW_MANY = (0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 3)  # Faults of a topology, each entry as likely as the others.
 
 

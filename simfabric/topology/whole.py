@@ -28,6 +28,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from publications_have_a_channel(topology)
     yield from tenants_exist(topology)
     yield from faults_strike_someone(topology)
+    yield from faults_find_what_they_need(topology)
     yield from some_gateway_is_there(topology)
     yield from faults_suit_the_clients(topology)
     yield from hops_are_there(topology)
@@ -134,6 +135,15 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(fault.target.gateway),
                 reads=("faults", "gateways.count"),
             )
+        zone, zones = fault.target.zone, topology.gateways.zones
+        if isinstance(zone, int) and zone >= zones:
+            yield Refusal(
+                f"must be the number of a zone, from 0 to {zones - 1}",
+                "give a smaller number, or raise gateways.zones",
+                ("faults", i, "target", "zone"),
+                str(zone),
+                reads=("faults", "gateways.zones"),
+            )
         router, routers = fault.target.router, topology.fanout.routers
         if router is not None and (topology.fanout.pattern != "targeted" or (isinstance(router, int) and router >= routers)):
             yield Refusal(
@@ -143,6 +153,19 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(router),
                 reads=("faults", "fanout.routers", "fanout.pattern"),
             )
+
+
+def faults_find_what_they_need(topology: Topology) -> Iterator[Refusal]:
+    """A fault of routes needs routes, one of tokens needs tokens, and a client that a gateway refuses for its token must know what to do."""
+    for i, fault in enumerate(topology.faults):
+        place, kind = ("faults", i, "kind"), fault.kind
+        if kind in ("corrupt_routes", "fail_over_store") and topology.fanout.pattern == "broadcast":
+            yield Refusal("with broadcast there are no routes", "take fanout.pattern targeted or direct", place, kind, ("fanout.pattern",))
+        if kind == "fail_tokens" and topology.apis.token.ttl == 0:
+            yield Refusal("clients need no token", "lengthen apis.token.ttl", place, kind, ("apis.token.ttl",))
+        if fault.expire and topology.clients.fleet:
+            law, cure = "only the protocol's own clients are known to fetch a new token at once", "leave expire or clients.fleet out"
+            yield Refusal(law, cure, ("faults", i, "expire"), "true", ("clients.fleet",))
 
 
 def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
