@@ -93,8 +93,6 @@ class Fault(Section):
         "How many gateways: of a rolling_deploy the first ones (not given: all), of a scale_out the last ones (not given: 1).",
     )
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
-    pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
-    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, frames or packets that it strikes, each drawn for itself; 0 is no fault.")
     profile: str = leaf(
         Choice(("no_jitter", "never_reset", *OTHERS)),
         "no_jitter",
@@ -108,7 +106,7 @@ class Fault(Section):
     grace: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "How long a drain_node keeps the connections that it has.")
     errors: float = leaf(Quantity(SHARE, "0", "1"), "0%", "Share of what a service is asked that it answers with an error meanwhile.")
     expire: bool = leaf(Flag(), "false", "Whether the tokens that were given before are void from then on.")
-    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels or dials that it strikes, drawn for each; 0 is no fault.")
+    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels, dials or frames that it strikes, drawn for each; 0 is no fault.")
     lost: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "How far a copy is behind: what was written in so long before is lost; 0 is no fault.")
     way: str = leaf(Choice(("out", "in")), "out", "Which way a split_one_way cuts: what gateways send to the services behind them, or what they get.")
     reads: float = leaf(Quantity(SHARE, "0", "1"), "0%", "What a client still reads, as a share of what the mean connection has been sent until then.")
