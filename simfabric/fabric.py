@@ -22,10 +22,12 @@ from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
+from simfabric.components.edge_faults import EDGE_FAULTS
 from simfabric.components.effects import Effect, Effects, Parts
 from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
+from simfabric.components.hop_faults import HOP_FAULTS, rough_ahead
 from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
 from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
@@ -33,8 +35,10 @@ from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
 from simfabric.components.record_faults import RECORD_FAULTS
 from simfabric.components.replay import Replay
+from simfabric.components.route_faults import ROUTE_FAULTS
 from simfabric.components.routers import Routers
 from simfabric.components.schedule import episodes
+from simfabric.components.splits import SPLITS, splits_of
 from simfabric.components.state_faults import STATE_FAULTS
 from simfabric.components.storage import Storage
 from simfabric.components.surges import TRAFFIC_FAULTS, surges
@@ -45,7 +49,9 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **BUS_FAULTS, **RECORD_FAULTS, **TRAFFIC_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {
+    **STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS, **HOP_FAULTS, **BUS_FAULTS, **RECORD_FAULTS, **TRAFFIC_FAULTS,
+}  # fmt: skip
 
 
 class Fabric:
@@ -69,6 +75,7 @@ class Fabric:
         self.clients = Clients(world, columns)
         lives = lives_of(planned)
         self.gateways = Gateways(world, columns, lives)
+        self.gateways.nodes = self.gateways.nodes._replace(splits=splits_of(world, topology))
         self.storage = Storage(world, columns, self.gateways) if topology.storage.enabled else None
         self.producers: Producers | None = None
         self.brokers: Brokers | None = None
@@ -79,6 +86,7 @@ class Fabric:
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())
         self.routers = Routers(world, columns, lives, self.gateways.credits) if pattern != "broadcast" else None
+        rough_ahead(world, self.routers, lasting)
         self.replay = Replay(world, columns)
         self.snapshots = Snapshots(world, columns)
         self.bootstrap = Api(world, columns, "bootstrap", BOOTED)

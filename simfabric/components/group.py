@@ -24,7 +24,7 @@ import numpy as np
 
 from simfabric.components.bus import Brokers, Consumers
 from simfabric.components.routers import Routers
-from simfabric.components.schedule import episodes, struck
+from simfabric.components.schedule import episodes, in_zone, struck
 from simfabric.kernels.bus import NEXT_RECORD, RECORD_AT, RECORD_BYTES, RECORD_COLUMNS, RECORD_ID, RECORD_MESSAGE, RECORD_PARTITION
 from simfabric.kernels.frames import EXTRA, ID, ITEM, NEVER, ROW, WIDTH
 from simfabric.kernels.state import BYTES, ROUTED_AT
@@ -55,10 +55,11 @@ def router_deaths(world: World, topology: Topology) -> list[Absence]:
     """Every absence of a router from its group, in time order. One that strikes while it is away anyway has no effect."""
     found = []
     for episode in episodes(world, topology):
-        who = episode.fault.struck("router")
-        if who is not None:
-            struck_now = struck(world, episode, who, topology.fanout.routers, "router")
-            found += [Absence(router, episode.begin, episode.begin + episode.fault.down, episode.fault) for router in struck_now]
+        who, count = episode.fault.struck("router"), topology.fanout.routers
+        routers = struck(world, episode, who, count, "router") if who is not None else []
+        if episode.fault.kind == "lose_region":
+            routers = in_zone(world, episode, count)
+        found += [Absence(router, episode.begin, episode.begin + episode.fault.down, episode.fault) for router in routers]
     real: list[Absence] = []
     for absence in sorted(found, key=lambda absence: (absence.at, absence.router)):
         if all(other.router != absence.router or other.back_at < absence.at for other in real):

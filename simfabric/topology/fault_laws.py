@@ -67,4 +67,4 @@ def surges_have_their_traffic(topology: Topology) -> Iterator[Refusal]:
 
 def struck_routers(fault: Fault) -> bool:
     """Whether a fault changes who reads which partitions."""
-    return fault.target.router is not None or KINDS[fault.kind].strikes == "router"
+    return fault.target.router is not None or fault.kind == "lose_region" or KINDS[fault.kind].strikes == "router"

@@ -15,7 +15,8 @@ from simfabric.units import write_count, write_duration
 if TYPE_CHECKING:
     from simfabric.topology.model import Topology
 
-NO_SESSIONS = frozenset({"sleep_clients"})  # What they do to a client, a session does not do the same way.
+HOPS = ("reorder_packets", "duplicate_packets", "delay_packets", "lose_packets")  # Faults of the hop from routers to gateways.
+NO_SESSIONS = frozenset({"sleep_clients", "old_clients", "reorder_packets"})  # What they do to a client, a session does not do the same way.
 MOST_CREDITS = 50_000_000  # 400 MB.
 
 
@@ -30,8 +31,10 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from faults_strike_someone(topology)
     yield from bus_faults_have_their_bus(topology)
     yield from surges_have_their_traffic(topology)
+    yield from faults_find_what_they_need(topology)
     yield from some_gateway_is_there(topology)
     yield from faults_suit_the_clients(topology)
+    yield from hops_are_there(topology)
     yield from direct_fan_out_has_its_log(topology)
     yield from hot_channels_have_their_place(topology)
     yield from credits_have_routers(topology)
@@ -135,6 +138,15 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(fault.target.gateway),
                 reads=("faults", "gateways.count"),
             )
+        zone, zones = fault.target.zone, topology.gateways.zones
+        if isinstance(zone, int) and zone >= zones:
+            yield Refusal(
+                f"must be the number of a zone, from 0 to {zones - 1}",
+                "give a smaller number, or raise gateways.zones",
+                ("faults", i, "target", "zone"),
+                str(zone),
+                reads=("faults", "gateways.zones"),
+            )
         router, routers = fault.target.router, topology.fanout.routers
         if router is not None and (topology.fanout.pattern != "targeted" or (isinstance(router, int) and router >= routers)):
             yield Refusal(
@@ -144,6 +156,19 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(router),
                 reads=("faults", "fanout.routers", "fanout.pattern"),
             )
+
+
+def faults_find_what_they_need(topology: Topology) -> Iterator[Refusal]:
+    """A fault of routes needs routes, one of tokens needs tokens, and a client that a gateway refuses for its token must know what to do."""
+    for i, fault in enumerate(topology.faults):
+        place, kind = ("faults", i, "kind"), fault.kind
+        if kind in ("corrupt_routes", "fail_over_store") and topology.fanout.pattern == "broadcast":
+            yield Refusal("with broadcast there are no routes", "take fanout.pattern targeted or direct", place, kind, ("fanout.pattern",))
+        if kind == "fail_tokens" and topology.apis.token.ttl == 0:
+            yield Refusal("clients need no token", "lengthen apis.token.ttl", place, kind, ("apis.token.ttl",))
+        if fault.expire and topology.clients.fleet:
+            law, cure = "only the protocol's own clients are known to fetch a new token at once", "leave expire or clients.fleet out"
+            yield Refusal(law, cure, ("faults", i, "expire"), "true", ("clients.fleet",))
 
 
 def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
@@ -157,6 +182,23 @@ def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
                 fault.kind,
                 reads=("faults", "clients.sessions"),
             )
+
+
+def hops_are_there(topology: Topology) -> Iterator[Refusal]:
+    """What happens between routers and gateways needs routers, and frames that stand for themselves."""
+    for i, fault in enumerate(topology.faults):
+        where = ("faults", i, "kind")
+        if fault.kind in (*HOPS, "split_network", "split_one_way") and topology.backpressure.policy == "credits":
+            yield Refusal(
+                f"{fault.kind} does not know what becomes of credits on their way",
+                "write another backpressure.policy, or take another kind of fault", where, fault.kind, ("faults", "backpressure.policy"),
+            )  # fmt: skip
+        if fault.kind in HOPS and topology.fanout.pattern == "broadcast":
+            law, cure = f"{fault.kind} strikes frames from routers, and with broadcast there are none", "write fanout.pattern: targeted or direct"
+            yield Refusal(law, cure, where, fault.kind, ("faults", "fanout.pattern"))
+        if fault.kind in HOPS and topology.hot.policy != "none":
+            law, cure = f"{fault.kind} strikes frames that hold one message each", "write hot.policy: none, or take another kind of fault"
+            yield Refusal(law, cure, where, fault.kind, ("faults", "hot.policy"))
 
 
 def some_gateway_is_there(topology: Topology) -> Iterator[Refusal]:
