@@ -27,6 +27,7 @@ from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
 from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
+from simfabric.components.node_faults import NODE_FAULTS
 from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
@@ -45,7 +46,7 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS, **NODE_FAULTS}
 
 
 class Fabric:
