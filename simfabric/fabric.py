@@ -26,6 +26,7 @@ from simfabric.components.effects import Effect, Effects, Parts
 from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
+from simfabric.components.hop_faults import HOP_FAULTS, rough_ahead
 from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
 from simfabric.components.node_faults import NODE_FAULTS
 from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
@@ -46,7 +47,9 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS, **NODE_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {
+    **STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS, **HOP_FAULTS, **NODE_FAULTS,
+}  # fmt: skip
 
 
 class Fabric:
@@ -80,6 +83,7 @@ class Fabric:
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())
         self.routers = Routers(world, columns, lives, self.gateways.credits) if pattern != "broadcast" else None
+        rough_ahead(world, self.routers, lasting)
         self.replay = Replay(world, columns)
         self.snapshots = Snapshots(world, columns)
         self.bootstrap = Api(world, columns, "bootstrap", BOOTED)

@@ -36,6 +36,11 @@ LINKS = (
     "{kind: split_network, at: 7s, length: 1500ms, target: {gateway: one}}",
     "{kind: split_network, at: 4s, length: 8s, target: {gateway: minority}}",
     "{kind: split_one_way, at: 9s, length: 3s, way: in}",
+    "{kind: reorder_packets, at: 5s, length: 8s, share: 30%, most: 400ms}",
+    "{kind: duplicate_packets, at: 5s, length: 8s, share: 30%, most: 300ms}",
+    "{kind: lose_packets, at: 5s, length: 8s, share: 5%}",
+    "{kind: delay_packets, every: exponential(6s), length: 2s, most: 400ms}",
+    "{kind: old_clients, at: 2s, length: 30s, share: 60%, profile: never_reset}",
 )
 EDGE = (
     "{kind: slow_handshakes, at: 10s, length: 3s, factor: 50}",
