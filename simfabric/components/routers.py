@@ -16,7 +16,7 @@ gateway (it has senders of its own beside its cores); with credits, what a route
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from simfabric.kernels.frames import AT, NEVER, ROW
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.splitting import INWARDS, hold
 from simfabric.kernels.tallying import new_tally
+from simfabric.topology.fault_laws import struck_routers
 from simfabric.world import Array, World
 
 
@@ -49,18 +50,15 @@ class Routers(Component):
         super().__init__(world, rows=count if self.queue else 0)
         self.columns = columns
         self.credits = credit
-        own_caches = (
-            topology.fanout.pattern == "direct"
-            or topology.hot.shards > 1
-            or any(fault.target.router is not None or fault.kind == "lose_region" for fault in topology.faults)
-        )
+        own_caches = topology.fanout.pattern == "direct" or topology.hot.shards > 1 or any(struck_routers(fault) for fault in topology.faults)
         self.state = kernels.Senders(
             settings=np.array([topology.routing.cache, topology.routing.store_delay, topology.run.warmup, topology.network.hop], np.int64),
-            keys=np.array([world.key("routers/message"), world.key("routers/target"), world.key("routers/lost")], np.int64),
+            keys=np.array([world.key("routers/message"), world.key("routers/target"), world.key("routers/lost"), world.key("routers/poison")], np.int64),
             free_at=np.zeros(count, np.int64),
             dies_at=np.full(count, NEVER, np.int64),
             busy=np.zeros(count, np.int64),
             refreshed_at=np.zeros((count if own_caches else 1, len(columns.crowd.members)), np.int64),  # A channel has one router, mostly.
+            poison=np.zeros((0, 4), np.int64),
             evicted_at=np.full((topology.gateways.count, lives), NEVER, np.int64),
             lost=np.empty((0, topology.gateways.count, 2), np.int64),
             lost_since=np.empty(0, np.int64),
@@ -71,6 +69,7 @@ class Routers(Component):
         self.tally = new_tally(0)
         self.hot = HotWindows(world, columns, self.tally) if topology.hot.policy != "none" else None
         self.gateways: Gateways
+        self.rough: Callable[[Array, Array, int], Array] | None = None  # What faults do to frames on their way; see `hop_faults`.
         self._route = world.kernel(kernels.route)
         self._route_by_lane = world.kernel(kernels.route_by_lane)
         self._route_by_credit = world.kernel(kernels.route_by_credit)
@@ -101,10 +100,12 @@ class Routers(Component):
                 done = self._route(frames, first, count, *others)
             if self._sent[0] == 0 and done < count:
                 self._out.reserve(2 * len(self._out.frames))
+            sent = self._out.frames[: self._sent[0]]
+            if self.rough is not None:
+                sent = self.rough(sent, columns.log.rows, int(columns.log.base[0]))
             if len(self.gateways.nodes.splits):
-                sent = self._out.frames[: self._sent[0]]
                 hold(sent, sent[:, ROW], self.world.topology.network.hop, INWARDS, self.gateways.nodes.splits)
-            self.gateways.inbox.put(self._out.frames, int(self._sent[0]))
+            self.gateways.inbox.put(sent, len(sent))
             first = done
         if self.queue is not None:
             self.queue.keep(frames, count)
