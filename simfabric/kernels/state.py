@@ -83,8 +83,8 @@ class Book(NamedTuple):
     HOT,
 ) = range(16)  # fmt: skip
 MESSAGE_COLUMNS = 16
-UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON, THROTTLED, LIMITED = range(
-    8
+UNDERWAY, LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON, THROTTLED, LIMITED, LOST_UNCLEAN = range(
+    9
 )  # PASSED_ON: a transient message that the bus has handed out.
 CONTROL, DURABLE, TRANSIENT = range(3)  # Lanes, the first goes first. What is transient has no sequence, is not in the log, and is never sent again.
 
@@ -109,6 +109,7 @@ NODE_SETTINGS = 32
 FETCH_FACTOR, FETCH_JITTER = 0, 1
 FETCHES = 3  # Column of `crowd.drawn`; see kernels/lifecycle.py for the others.
 KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH, KEY_FETCH_RETRY = range(7)
+KEY_BAD = 8  # 7 is that of `looking`.
 PAUSE_AT, PAUSE_NUMBER, PAUSE_UNTIL = 0, 1, 2  # Columns of a core's pauses.
 
 
@@ -117,11 +118,12 @@ class Nodes(NamedTuple):
 
     settings: Any  # int64[NODE_SETTINGS]
     shares: Any  # float64[3]: how waits for a fetch grow and spread; who looks at presence.
-    keys: Any  # int64[8]: keys of chance.
+    keys: Any  # int64[9]: keys of chance.
     state: Any  # int64[gateways, 8]
     free_at: Any  # int64[gateways * cores]: when a core is next idle [ns].
     busy: Any  # int64[gateways]: work given so far [ns].
     most: Any  # int64[gateways]: connections that each may have.
+    bad: Any  # float64[gateways]: share of the dials that each refuses for no reason of theirs.
     turn: Any  # int64[gateways * cores, 2]: the last frame that each core took up, and when [ns].
     pauses: Any  # int64[gateways * cores, 3]: next pause [ns], its number, end of the last one [ns].
     handshake: Any  # Laws as float64 tables.
@@ -147,8 +149,8 @@ class Outs(NamedTuple):
     LIVE, DUPLICATE, HELD, GAPPED, CUT, OVERFLOWN, EXPECTED, STALE, WASTED, LOST_PUBLICATIONS, LOST_OBLIGATIONS, REPLAYED_COUNT,
     ACCEPTED, TURNED_AWAY, RECOVERED, SERVED, SERVED_AT, WORK, FILLS, DELAY_SUM, EXPIRED,
     RESET_COUNT, RESET_OBLIGATIONS, TURNED_AWAY_BUSY, TO_GHOSTS, TRANSIENT_LIVE, TRANSIENT_DROPPED, CLOSED_SLOW, SHED, MOVED, SUBSCRIBED, ROUTES,
-    SHED_FRAMES, THROTTLED_COUNT,
-) = range(34)  # fmt: skip
+    SHED_FRAMES, THROTTLED_COUNT, SET_ASIDE,
+) = range(35)  # fmt: skip
 COUNTERS = 64
 # Histograms of stages.
 STAGE_IN, STAGE_OUT, STAGE_CATCH_UP, STAGE_RECOVERY, STAGE_CONNECT, STAGE_ACK, STAGE_STORAGE, STAGE_BUS, STAGE_FANOUT, STAGE_TRANSIENT, STAGE_HOT = range(11)

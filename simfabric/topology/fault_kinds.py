@@ -19,7 +19,8 @@ class FaultKind:
     takes: frozenset[str]
     may: str  # What may degrade.
     must_not: str
-    dies: bool = False  # Whether it is a death of nodes, which the columns know ahead; see components/faults.py.
+    dies: bool = False  # Whether it is a death of nodes, which the columns know ahead; see components/faults.py and group.py.
+    strikes: str = "gateway"  # What its target is: gateway, router or broker.
 
 
 def _takes(*keys: str) -> frozenset[str]:
@@ -61,6 +62,30 @@ NODES: dict[str, FaultKind] = {
         "connections to it, which move to the other zones",
         "hurt clients of other zones, deliver twice to a user",
         dies=True,
+    ),
+    "pause_node": FaultKind(
+        "the gateway stands still for a while with all its cores (a collection, a steal): it answers no check and renews no lease",
+        _takes("target", "length"),
+        "delay of its clients; routes to it, when its leases end meanwhile, until it goes on",
+        "break connections, lose what was routed meanwhile",
+    ),
+    "stall_loop": FaultKind(
+        "one core of the gateway, an event loop, stands still for a while, and the others work on",
+        _takes("target", "length"),
+        "delay of that core's connections",
+        "change the order on a connection",
+    ),
+    "exhaust_descriptors": FaultKind(
+        "for a while the gateway may have at most `limit` connections",
+        _takes("target", "length", "limit"),
+        "new dials to it, which are refused",
+        "hurt open connections",
+    ),
+    "push_bad_config": FaultKind(
+        "until it is rolled back every gateway has a wrong `setting`: each piece of work takes `factor` times as long, or `limit` is the most connections",
+        _takes("length", "setting", "factor", "limit"),
+        "what the setting governs",
+        "hurt anything once it is rolled back",
     ),
     "rolling_deploy": FaultKind(
         "one batch of gateways after the other is restarted by plan",
@@ -176,8 +201,51 @@ CLIENTS: dict[str, FaultKind] = {
         "what they miss meanwhile, which a replay or a snapshot brings",
         "leave a gap that nobody is told",
     ),
+    "flood_clients": FaultKind(
+        "one user, or all users of a `tenant`, publish `factor` times as much as they do",
+        _takes("length", "factor", "tenant"),
+        "the abuser: limits refuse what is too much",
+        "what others get, where limits are set",
+    ),
 }
 EDGE: dict[str, FaultKind] = {
+    "limit_api": FaultKind(
+        "for a while the service `api` (replay, snapshot or bootstrap) works `factor` times slower (0: not at all), and `errors` of its answers are errors "
+        "(of replay: none)",
+        _takes("length", "api", "factor", "errors"),
+        "how long clients take to catch up, snapshots",
+        "call a hole recovered, let clients ask again without a wait",
+    ),
+    "slow_handshakes": FaultKind(
+        "for a while the balancer's TLS handshakes take `factor` times as long; with factor 0 it does none",
+        _takes("length", "factor"),
+        "how long clients take to connect, the balancer's queue",
+        "hurt open connections",
+    ),
+    "lose_balancer": FaultKind(
+        "for a while the balancer shakes no hands; its table of open connections is gone until it is back, and that of cookies for ever",
+        _takes("length"),
+        "how long clients take to connect, balance, affinity by cookie",
+        "break connections, send dials to gateways that are known to be dead",
+    ),
+    "stale_balancer": FaultKind(
+        "what the balancer's checks find meanwhile takes effect `late` too late",
+        _takes("length", "late"),
+        "dials, which go to gateways that are dead and are refused",
+        "let clients dial without a backoff",
+    ),
+    "flap_health": FaultKind(
+        "for a while a `share` of the health checks of the gateways that are struck get lost, each by chance",
+        _takes("target", "length", "share"),
+        "placement",
+        "break connections, keep gateways flapping afterwards",
+    ),
+    "bad_canary": FaultKind(
+        "for a while the gateways that are struck refuse a `share` of the dials that reach them, each by chance",
+        _takes("target", "length", "share"),
+        "those dials, which are tried again elsewhere",
+        "hurt open connections, win dials since few connections are open",
+    ),
     "fail_tokens": FaultKind(
         "for a while the token API works `factor` times slower (0: not at all), `errors` of its answers are errors, and with `expire` the tokens that it "
         "gave before are void: gateways refuse them, and clients fetch a new one at once",
@@ -186,7 +254,64 @@ EDGE: dict[str, FaultKind] = {
         "end open connections, which outlive their token; accept void tokens",
     ),
 }
-BUS: dict[str, FaultKind] = {}
+BUS: dict[str, FaultKind] = {
+    "restart_broker": FaultKind(
+        "the broker ends by plan: its partitions are without a leader for bus.election, then led by others, and by it again after `down`",
+        _takes("target", "down"),
+        "delay of publications and deliveries of its partitions",
+        "lose a record, delay other partitions",
+        strikes="broker",
+    ),
+    "elect_unclean": FaultKind(
+        "the broker dies, and who leads its partitions next lacks what had not been replicated; needs bus.acks leader or none",
+        _takes("target", "down"),
+        "records that were not replicated: lost, and counted as unclean",
+        "lose what replicas had, be silent about the loss",
+        strikes="broker",
+    ),
+    "shrink_replicas": FaultKind(
+        "only `in_sync` copies of each partition are in sync; with acks all and fewer than bus.min_in_sync, publications wait",
+        _takes("length", "in_sync"),
+        "delay of publications while there are too few copies",
+        "acknowledge what too few copies have",
+    ),
+    "crash_consumer": FaultKind(
+        "a router dies; mode after_work: it had committed what it had routed, and the rest goes out again; commit_first: it had committed what it had fetched, "
+        "and the rest never goes out",
+        _takes("target", "down", "mode"),
+        "repetitions that clients drop; with commit_first live deliveries, of which clients find all but the last of a channel missing",
+        "lose anything after_work",
+        dies=True,
+        strikes="router",
+    ),
+    "rebalance_group": FaultKind(
+        "a router is late to ask for records: its group goes on without it and it joins again after `down`; at both times partitions stand still for `pause`, "
+        "those that move (mode cooperative) or all (eager)",
+        _takes("target", "down", "pause", "mode"),
+        "lag, and what the late router had not committed goes out again",
+        "two readers of a partition, loss",
+        dies=True,
+        strikes="router",
+    ),
+    "expire_log": FaultKind(
+        "all that the log holds expires at once",
+        _takes(),
+        "what clients lack by then: a gap is told and a snapshot stands for it",
+        "a silent jump",
+    ),
+    "poison_record": FaultKind(
+        "a `share` of the records that are published while it lasts cannot be read: after `attempts`, each of attempt_time, the router sets them aside",
+        _takes("length", "share", "attempts", "attempt_time"),
+        "those records go out to nobody (who has a later one of the channel finds them missing, and reads them from the log); others wait for the attempts",
+        "stop a partition",
+    ),
+    "burst_channel": FaultKind(
+        "one channel gets `factor` times as many publications",
+        _takes("length", "factor", "channel"),
+        "delay, that of the hot channel first",
+        "order, any acknowledged message",
+    ),
+}
 STATE: dict[str, FaultKind] = {
     "degrade_store": FaultKind(
         "the storage works `factor` times slower for a while; with factor 0 it does not work at all",
@@ -199,6 +324,12 @@ STATE: dict[str, FaultKind] = {
         _takes("target", "share"),
         "messages to these gateways, which clients fetch from the log when they see the gap",
         "lack a route for longer than it takes to register it; keep a gap after the next message",
+    ),
+    "flush_caches": FaultKind(
+        "what routers have cached of the routes of a `share` of the channels is gone",
+        _takes("share"),
+        "delay, and the load of the store of routes, until the caches are warm",
+        "lose a message, collapse",
     ),
     "fail_over_store": FaultKind(
         "the store of routes goes on with a copy that is behind: routes registered in the last `lost` are gone until the next heartbeat of their gateway",
