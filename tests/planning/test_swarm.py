@@ -65,7 +65,7 @@ def test_a_planted_bug_is_found_and_shrunk(bug, monkeypatch, tmp_path):
     monkeypatch.setattr(module, name, wrong(getattr(module, name)))
     failure = next(finding for finding in (tried(drawn(seed), seed) for seed in (3, 20, *range(21, 40))) if finding.broken)
     small = shrunk(failure)
-    assert small.broken[0].law == failure.broken[0].law
+    assert failure.broken[0].law in [verdict.law for verdict in small.broken]
     assert len(small.changes) <= 5
     text = told(failure, tmp_path)
     assert f"seed {failure.seed}" in text and (tmp_path / f"seed_{failure.seed}.yaml").read_text().startswith("# Seed")
