@@ -98,3 +98,14 @@ def test_laws_are_asked_for(tmp_path):
     from simfabric.running import run
 
     assert run(topology(run__duration="2s", faults="[]")).history is None
+
+
+def test_what_the_network_doubles_is_not_taken_for_redelivery():
+    from simfabric.running import run
+
+    doubled = "[{kind: duplicate_packets, at: 2s, length: 4s}]"
+    result = run(topology(faults=doubled, run__duration="12s", clients__churn="[]"), laws=True)
+    assert result.history is not None
+    frames = result.history["gateway.frame"]
+    assert len(frames["at"]) > len(set(zip(frames["message"].tolist(), frames["gateway"].tolist(), frames["incarnation"].tolist())))
+    assert verdicts(result)["S10"] == "unknown" and "invalid" not in verdicts(result).values()

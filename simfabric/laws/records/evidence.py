@@ -13,13 +13,14 @@ import numpy as np
 
 from simfabric.history import History
 from simfabric.topology import Topology
+from simfabric.topology.fault_kinds import KINDS as FAULTS
 
 Array = np.ndarray[Any, Any]
 IN_TURN, DUPLICATE, HELD, TRANSIENT = range(4)  # Outcomes of a receive; kernels/noting.py.
 LOGGED, UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, PASSED_ON, THROTTLED, LIMITED = range(1, 8)  # Fates of a message; kernels/state.py.
 FAILED = (UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, THROTTLED, LIMITED)
 LANE_TRANSIENT = 2
-GATEWAY, ROUTER = 0, 1  # Components of a fault.
+GATEWAY, ROUTER, OTHER = range(3)  # Components of a fault.
 FAR = 1 << 40  # More than any sequence.
 NEVER = 1 << 62
 LIFE, SILENT = 1024, 1 << 30  # Of tickets; kernels/tickets.py.
@@ -189,6 +190,12 @@ class Evidence:
         """When each of `messages` was last known to be on its way to the routers [ns]: the latest stage before routing."""
         m = self.messages
         return np.asarray(np.maximum.reduce([m[name] for name in ("at", "received_at", "saved_at", "appended_at", "visible_at")]))
+
+    def episodes(self, kind: str) -> list[tuple[int, int]]:
+        """From when until when faults of a kind lasted that are no deaths."""
+        table = self.history["fault"]
+        its = (table["component"] == OTHER) & (table["number"] == list(FAULTS).index(kind))
+        return list(zip(table["at"][its].tolist(), table["until"][its].tolist()))
 
     @cached_property
     def other_faults(self) -> bool:

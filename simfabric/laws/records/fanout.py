@@ -12,7 +12,7 @@ FRAME = "gateway.frame"
 
 
 def redelivery_bound(e: Evidence) -> Finding:
-    """S10: what is routed twice was routed first after the last commit before a router's death, and again after it."""
+    """S10: what is routed twice was routed first after the last commit before a router's death, and again after it; or the network doubled it."""
     frames = e.history[FRAME]
     lives = _lives(e, frames)
     order = np.lexsort((frames["at"], frames["message"], lives))
@@ -21,6 +21,8 @@ def redelivery_bound(e: Evidence) -> Finding:
     excused = np.zeros(len(again), bool)
     for at, *_ in e.faults(ROUTER):
         excused |= (first > at - e.topology.bus.commit_every - e.slack) & (second > at)
+    for begin, end in e.episodes("duplicate_packets"):
+        excused |= (first >= begin) & (first <= end + e.topology.network.hop)
 
     def tell(k: int) -> Anomaly:
         a, b = int(order[again[k]]), int(order[again[k] + 1])
