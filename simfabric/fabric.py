@@ -21,6 +21,7 @@ from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
 from simfabric.components.conductor import Conductor
+from simfabric.components.edge_faults import EDGE_FAULTS
 from simfabric.components.effects import Effect, Effects, Parts
 from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
@@ -31,8 +32,10 @@ from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
 from simfabric.components.replay import Replay
+from simfabric.components.route_faults import ROUTE_FAULTS
 from simfabric.components.routers import Routers
 from simfabric.components.schedule import episodes
+from simfabric.components.splits import SPLITS, splits_of
 from simfabric.components.state_faults import STATE_FAULTS
 from simfabric.components.storage import Storage
 from simfabric.kernels.frames import BOOTED, TOKEN
@@ -42,7 +45,7 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS}
 
 
 class Fabric:
@@ -65,6 +68,7 @@ class Fabric:
         self.clients = Clients(world, columns)
         lives = lives_of(planned)
         self.gateways = Gateways(world, columns, lives)
+        self.gateways.nodes = self.gateways.nodes._replace(splits=splits_of(world, topology))
         self.storage = Storage(world, columns, self.gateways) if topology.storage.enabled else None
         self.producers: Producers | None = None
         self.brokers: Brokers | None = None

@@ -36,6 +36,7 @@ class Api(Component):
         self.config: ApiConfig = getattr(world.topology.apis, what)
         self.columns = columns
         self.answer = answer
+        self.errors = self.config.errors  # Share of the requests that are served in vain now.
         self.free_at = np.zeros(self.config.servers, np.int64)
         self.busy = np.zeros(self.config.servers, np.int64)
         self.counters = np.zeros(6, np.int64)  # Requests taken, sum of their arrivals, work [ns], refused, failed, answered too late.
@@ -58,9 +59,9 @@ class Api(Component):
         done, refused = np.empty(count, np.int64), np.empty(count, np.int8)
         self._serve(frames, count, self.free_at, self.busy, self._law, self._key, self.config.queue_timeout, client, done, refused, self.counters)
         failed = np.zeros(count, bool)
-        if self.config.errors > 0:
+        if self.errors > 0:
             taken = frames[:count]
-            failed = uniform(self._errors, client[taken[:, 3] & LOW].astype(np.int64), taken[:, 0] + taken[:, 4] // WIDE) < self.config.errors
+            failed = uniform(self._errors, client[taken[:, 3] & LOW].astype(np.int64), taken[:, 0] + taken[:, 4] // WIDE) < self.errors
             failed &= refused == 0
             self.counters[4] += int(failed.sum())
         return done, refused == 1, failed

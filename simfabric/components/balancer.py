@@ -57,12 +57,14 @@ class Balancer(Component):
         super().__init__(world)
         self.policy = policy_of(config)
         self.eligible = np.ones(gateways, bool)
+        self.closed = np.zeros(gateways, bool)  # Gateways that drain.
         self.open = np.zeros(gateways, np.int64)  # Connections that the balancer believes to be open.
         self.weight = np.ones(gateways)
         self.back_at = np.zeros(gateways, np.int64)  # When each gateway was last taken in again [ns].
         self.run_at = np.full((gateways, 2), -1, np.int64)  # First check of the last run that found it dead, and alive [ns].
         self.saw = np.ones(gateways, np.int8)  # What the last check found: 1 = alive.
         self.seen_at = np.full(gateways, -1, np.int64)  # When a check first sees the state in which it is [ns].
+        self.cut_off = np.zeros(gateways, bool)  # A split lies between its health checks and these gateways.
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
         self.counters = np.zeros(4, np.int64)  # Dials taken, sum of their arrivals, work [ns], dials that waited too long.
@@ -145,8 +147,24 @@ class Balancer(Component):
 
     def lost(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: connections are seen to close at once, the node is out after `fall` failed checks in a row."""
-        health = self.world.topology.balancer.health
         self.open[gateway] = 0
+        if not self.cut_off[gateway]:
+            yield from self._failing(gateway)
+
+    def split(self, gateway: int) -> Generator[Any, Any, None]:
+        """The SimPy process after a split: the node is out after `fall` failed checks in a row, and its connections are seen to stay."""
+        self.cut_off[gateway] = True
+        if self.alive[gateway]:
+            yield from self._failing(gateway)
+
+    def healed(self, gateway: int) -> Generator[Any, Any, None]:
+        """The SimPy process after the heal: a node that is up is in again after `rise` good checks in a row."""
+        self.cut_off[gateway] = False
+        if self.alive[gateway]:
+            yield from self._passing(gateway)
+
+    def _failing(self, gateway: int) -> Generator[Any, Any, None]:
+        health = self.world.topology.balancer.health
         first = self._run_of_checks(gateway, 0)
         last = first + (health.fall - 1) * health.interval
         yield self.world.env.timeout(max(0, last + health.timeout - self.world.now))
@@ -155,8 +173,12 @@ class Balancer(Component):
 
     def returned(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a restart: the node is in again after `rise` good checks in a row, slowly if the policy has a slow start."""
-        health = self.world.topology.balancer.health
         self.open[gateway] = 0  # What was handed to the dead node was refused.
+        if not self.cut_off[gateway]:
+            yield from self._passing(gateway)
+
+    def _passing(self, gateway: int) -> Generator[Any, Any, None]:
+        health = self.world.topology.balancer.health
         first = self._run_of_checks(gateway, 1)
         last = first + (health.rise - 1) * health.interval
         yield self.world.env.timeout(max(0, last - self.world.now))
@@ -179,7 +201,9 @@ class Balancer(Component):
         for mine, pool in ((~hot, ~self.apart), (hot, self.apart)):
             if mine.any():
                 turn = int(self.picks[pool].sum())
-                gateway[mine] = self.policy.pick(dials.part(mine), Pool(self.eligible & pool, self.open, self.weight, self._key, turn), self.world.kernel)
+                gateway[mine] = self.policy.pick(
+                    dials.part(mine), Pool(self.eligible & ~self.closed & pool, self.open, self.weight, self._key, turn), self.world.kernel
+                )
         picked = np.bincount(gateway[gateway >= 0], minlength=len(self.open))
         self.open += picked
         self.picks += picked

@@ -21,6 +21,7 @@ from simfabric.components.gateways import Gateways
 from simfabric.kernels import bus as kernels
 from simfabric.kernels.frames import ITEM, NEVER, ROW
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.splitting import INWARDS, OUTWARDS, hold
 from simfabric.kernels.state import INCARNATION, ROUTED_AT
 from simfabric.kernels.tallying import new_tally
 from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
@@ -88,6 +89,8 @@ class Producers(Component):
             np.empty((count, 2), np.int64), columns.log, self.gateways.nodes, out, self._kept, self.tally,
         )  # fmt: skip
         self.waiting = self._kept[: self._kept[-1, 0]].copy()
+        if len(self.gateways.nodes.splits):
+            hold(out[:sent], out[:sent, 4], network.bus_hop or network.hop, OUTWARDS, self.gateways.nodes.splits)
         self.brokers.inbox.put(out, int(sent))
 
     def earliest(self) -> int:
@@ -187,6 +190,8 @@ class Consumers(Component):
             sent = int(self._fetch(end, fetch.min_bytes, fetch.max_bytes, fetch.max_wait, 2 * hop, hop, self.shelf, state, out))
             if self.broadcast:  # A gateway fetches for its present life, and looks the slot up itself.
                 out[:sent, 4] = -1 - self.gateways.nodes.state[out[:sent, 2], INCARNATION]
+                if len(self.gateways.nodes.splits):
+                    hold(out[:sent], out[:sent, 2], hop, INWARDS, self.gateways.nodes.splits)
             self.to.inbox.put(out, sent)
             if self.handed is not None and sent:
                 self.handed.append(out[:sent].copy())

@@ -26,7 +26,8 @@ from simfabric.components.deploys import arrivals, restarts
 from simfabric.components.gateways import Gateways
 from simfabric.components.presence import Presence
 from simfabric.components.routers import Routers
-from simfabric.components.schedule import Episode, episodes, struck
+from simfabric.components.schedule import Episode, episodes, gateways_struck
+from simfabric.components.splits import lapses
 from simfabric.errors import SimfabricError
 from simfabric.kernels.frames import NEVER
 from simfabric.kernels.state import ALIVE, BREAKS_AT, DIES_AT, INCARNATION, LIFE, NOTICED_AT
@@ -34,6 +35,7 @@ from simfabric.topology import Topology
 from simfabric.world import World
 
 BEFORE = -1  # The run begins at 0.
+ENDS = {"kill_node": False, "crash_loop_node": False, "lose_region": False, "restart_node": True, "drain_node": True}  # Whether it is planned.
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Death:
     at: int  # BEFORE for a gateway that is not there when the run begins.
     back_at: int
     planned: bool = False  # The gateway says so to its clients.
+    grace: int = 0  # For how long before it takes no new connections [ns].
 
 
 def deaths(world: World, topology: Topology) -> list[Death]:
@@ -51,6 +54,9 @@ def deaths(world: World, topology: Topology) -> list[Death]:
     planned = [Death(gateway, BEFORE, at) for gateway, at in arrivals(topology).items()]
     for episode in episodes(world, topology):
         planned += deaths_of(world, topology, episode)
+    for gateway, begins, _, at in lapses(world, topology):  # One that dies meanwhile is new in any case.
+        if not any(death.gateway == gateway and begins <= death.at <= at for death in planned):
+            planned.append(Death(gateway, at, at + 2 * topology.network.hop, planned=True))
     down_until: dict[int, int] = {}
     real = []
     for death in sorted(planned, key=lambda d: (d.at, d.gateway)):
@@ -74,10 +80,11 @@ def deaths_of(world: World, topology: Topology, episode: Episode) -> list[Death]
     fault, count = episode.fault, topology.gateways.count
     if fault.kind == "rolling_deploy":
         return [Death(*restart, planned=True) for restart in restarts(fault, episode.begin, count)]
-    if fault.kind not in ("kill_node", "restart_node") or fault.target.router is not None:
+    if fault.kind not in ENDS or fault.target.router is not None:
         return []
-    gateways = struck(world, episode, fault.target.gateway, count, "target")
-    return [Death(gateway, episode.begin, episode.begin + fault.down, fault.kind == "restart_node") for gateway in gateways]
+    times, grace = fault.times if fault.kind == "crash_loop_node" else 1, fault.grace if fault.kind == "drain_node" else 0
+    starts = [episode.begin + grace + n * (fault.down + fault.pause) for n in range(times)]
+    return [Death(gateway, at, at + fault.down, ENDS[fault.kind], grace) for gateway in gateways_struck(world, episode) for at in starts]
 
 
 def absent(planned: Sequence[Death]) -> list[int]:
@@ -143,7 +150,10 @@ class Faults:
 
     def _run(self, death: Death) -> Generator[Any, Any, None]:
         env, gateway = self.world.env, death.gateway
-        yield env.timeout(death.at)
+        yield env.timeout(death.at - death.grace)
+        if death.grace:
+            self._drain(gateway)
+            yield env.timeout(death.grace)
         life = int(self.gateways.nodes.state[gateway, INCARNATION])
         seats = self.gateways.die(gateway)
         self.clients.lose(gateway, life, seats, death.planned)
@@ -158,6 +168,13 @@ class Faults:
         yield env.timeout(death.back_at - death.at)
         self._up(gateway, "up again")
 
+    def _drain(self, gateway: int) -> None:
+        """From now on the gateway takes no new connections, until it ends; the balancer knows of it. One that is dead has nothing to drain."""
+        if self.gateways.nodes.state[gateway, ALIVE] == 1:
+            self.gateways.drain(gateway)
+            self.balancer.closed[gateway] = True
+            self.events.append((self.world.now, f"gateway {gateway} takes no new connections"))
+
     def _join(self, death: Death) -> Generator[Any, Any, None]:
         yield self.world.env.timeout(death.back_at)
         self._up(death.gateway, "joined")
@@ -165,6 +182,7 @@ class Faults:
     def _up(self, gateway: int, told: str) -> None:
         """The node starts, empty; others learn of it."""
         self.gateways.start(gateway, self._announce(gateway))
+        self.balancer.closed[gateway] = False
         self.events.append((self.world.now, f"gateway {gateway} {told}"))
         if self.consumers is not None and self.consumers.broadcast:
             self.consumers.join(gateway)

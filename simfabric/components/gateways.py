@@ -32,6 +32,7 @@ from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.looking import BY_NUMBER, KEY_LOOKING, LOOKING, PRESENCE, UPDATE_BYTES
 from simfabric.kernels.noting import ABOUT, ARRIVED, AT, KIND, NOTE_COLUMNS, SEAT
 from simfabric.kernels.presence import JOIN, UPDATE
+from simfabric.kernels.splitting import OUTWARDS, hold
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
     ADVICE,
@@ -59,7 +60,6 @@ from simfabric.kernels.state import (
     KEY_SUBSCRIBE,
     LANE,
     LIFE,
-    LIMIT,
     NODE_COLUMNS,
     NODE_SETTINGS,
     NOTICED_AT,
@@ -77,6 +77,7 @@ from simfabric.kernels.state import (
     TRANSIENT_NAME,
     UP_DELAY,
     UP_ROWS,
+    VOID_BEFORE,
     WARMUP,
     WORK,
     Nodes,
@@ -85,9 +86,16 @@ from simfabric.kernels.state import (
 from simfabric.kernels.subscriptions import collect_gateway
 from simfabric.kernels.tallying import new_tally
 from simfabric.kernels.tickets import TURN
+from simfabric.topology import Topology
 from simfabric.world import Array, World
 
 WORTH_A_THREAD = 2000  # Frames in a step below which a second thread does not repay its dispatch.
+
+
+def most_of(topology: Topology) -> int:
+    """Connections that a gateway may have."""
+    config = topology.gateways
+    return int(min(config.connections, config.descriptors, config.memory // max(1, config.memory_per_connection)))
 
 
 def nodes_of(world: World) -> Nodes:
@@ -100,7 +108,6 @@ def nodes_of(world: World) -> Nodes:
     settings[SHARED] = config.dispatch == "shared"
     settings[UP_DELAY] = (network.storage_hop or network.hop) if topology.storage.enabled else 0
     settings[UP_ROWS] = topology.storage.shards if topology.storage.enabled else 0  # 0: into the gateway's own producer.
-    settings[LIMIT] = min(config.connections, config.descriptors, config.memory // max(1, config.memory_per_connection))
     settings[BUFFER] = config.buffer
     settings[WARMUP] = topology.run.warmup
     settings[STORE_DELAY] = topology.routing.store_delay + network.hop
@@ -109,6 +116,7 @@ def nodes_of(world: World) -> Nodes:
     settings[AHEAD] = 64 if world.by_numba else 0  # Frames whose memory is touched ahead together.
     settings[BYTE_COST] = round(config.work.byte_out * (1 << 20))
     settings[GAP_WAIT] = topology.clients.gap_wait
+    settings[VOID_BEFORE] = -NEVER  # Tokens asked for before that time are refused.
     settings[SESSIONS] = topology.clients.sessions != 0
     settings[REPLAY_MAX] = topology.clients.replay_max
     settings[API_DELAY] = network.hop
@@ -146,9 +154,10 @@ def nodes_of(world: World) -> Nodes:
         first = [draw(every, word(int(keys[KEY_PAUSE_EVERY]), gateway, 0)) for gateway in range(count)]
         pauses[:, PAUSE_AT] = np.repeat(first, config.cores)
     return Nodes(
-        settings, shares, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.zeros((cores, 2), np.int64), pauses,
+        settings, shares, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.full(count, most_of(topology)),
+        np.zeros((cores, 2), np.int64), pauses,
         world.table(config.work.handshake), world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
-        world.table(config.pauses.length if config.pauses else constant(0)),
+        world.table(config.pauses.length if config.pauses else constant(0)), np.zeros((0, 4), np.int64),
     )  # fmt: skip
 
 
@@ -184,6 +193,7 @@ class Gateways(Component):
         self.columns = columns
         self.nodes = nodes_of(world)
         self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
+        self.most, self._draining = self.nodes.most.copy(), np.zeros(config.count, bool)
         self.limits = limits_of(world, columns)
         self.credits = credits_of(world, lives)
         regions = max(1, len(world.topology.clients.regions))
@@ -272,12 +282,25 @@ class Gateways(Component):
         crowd.subscribed[seats] = 0
         return seats
 
+    def drain(self, gateway: int) -> None:
+        """In this life, the gateway takes no new connections any more."""
+        self._draining[gateway] = True
+        self.nodes.most[gateway] = 0
+
+    def cap(self, gateway: int, most: int) -> None:
+        """From now on, the gateway may have so many connections; those that it has stay."""
+        self.most[gateway] = most
+        if not self._draining[gateway]:
+            self.nodes.most[gateway] = most
+
     def start(self, gateway: int, dies_at: int) -> None:
         """The node is up again, with a new incarnation, empty; `dies_at` is its next scheduled death."""
         state = self.nodes.state
         state[gateway, ALIVE] = 1
         state[gateway, INCARNATION] += 1
         state[gateway, DIES_AT] = dies_at
+        self._draining[gateway] = False
+        self.nodes.most[gateway] = self.most[gateway]
         cores = self.world.topology.gateways.cores
         self.nodes.free_at[gateway * cores : (gateway + 1) * cores] = self.world.now
 
@@ -297,6 +320,8 @@ class Gateways(Component):
             past = log.rows[frames[:, 3] - log.base[0], LANE] == TRANSIENT
             self.past_storage.inbox.put(frames[past], int(past.sum()))
             frames = frames[~past]
+        if len(self.nodes.splits) and self.nodes.settings[UP_DELAY]:
+            hold(frames, frames[:, 4] // LIFE, int(self.nodes.settings[UP_DELAY]), OUTWARDS, self.nodes.splits)
         self.up.inbox.put(frames, len(frames))
 
     def _meet(self, answers: Array) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from simfabric.components.bus import Brokers, Consumers
 from simfabric.components.routers import Routers
-from simfabric.components.schedule import episodes, struck
+from simfabric.components.schedule import episodes, in_zone, struck
 from simfabric.kernels.bus import NEXT_RECORD, RECORD_AT, RECORD_BYTES, RECORD_COLUMNS, RECORD_ID, RECORD_MESSAGE, RECORD_PARTITION
 from simfabric.kernels.frames import EXTRA, ID, ITEM, NEVER, ROW, WIDTH
 from simfabric.kernels.state import BYTES
@@ -34,9 +34,11 @@ def router_deaths(world: World, topology: Topology) -> list[tuple[int, int, int]
     """Every death of a router: which, when and until when [ns], in time order. One that strikes while it is down anyway has no effect."""
     found = []
     for episode in episodes(world, topology):
-        who = episode.fault.target.router
-        if who is not None:
-            found += [(router, episode.begin, episode.begin + episode.fault.down) for router in struck(world, episode, who, topology.fanout.routers, "router")]
+        who, count = episode.fault.target.router, topology.fanout.routers
+        routers = struck(world, episode, who, count, "router") if who is not None else []
+        if episode.fault.kind == "lose_region":
+            routers = in_zone(world, episode, count)
+        found += [(router, episode.begin, episode.begin + episode.fault.down) for router in routers]
     real: list[tuple[int, int, int]] = []
     for router, at, back_at in sorted(found, key=lambda death: (death[1], death[0])):
         if all(other != router or until < at for other, _, until in real):

@@ -13,8 +13,11 @@ import numpy as np
 
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.gateways import Gateways
 from simfabric.kernels import log as kernels
+from simfabric.kernels.frames import KIND_SHIFT, TOPS
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.splitting import INWARDS, hold
 from simfabric.world import World
 
 
@@ -30,7 +33,7 @@ class Replay(Component):
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
         self.counters = np.zeros(6, np.int64)  # Requests, channels asked, messages sent, served, sum of arrivals, work [ns].
-        self.gateways: Component
+        self.gateways: Gateways
         self._hop = network.replay_hop or network.hop
         self._request, self._per_message = world.table(config.work), world.table(config.work_per_message)
         self._keys = np.array([world.key("replay/request"), world.key("replay/message")], np.int64)
@@ -60,4 +63,8 @@ class Replay(Component):
             out,
             self.counters,
         )
+        splits = self.gateways.nodes.splits
+        if len(splits):  # Where channels stand, a gateway asks; a replay goes to the client past it.
+            tops = out[:answers, 1] >> KIND_SHIFT == TOPS
+            hold(out[:answers], np.where(tops, out[:answers, 2], -1), self._hop, INWARDS, splits)
         self.gateways.inbox.put(out, answers)

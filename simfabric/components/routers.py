@@ -24,12 +24,14 @@ import numpy as np
 from simfabric.chance import below
 from simfabric.components.columns import Columns
 from simfabric.components.component import Component
+from simfabric.components.gateways import Gateways
 from simfabric.components.hot import HotWindows
 from simfabric.components.queues import LaneQueue
 from simfabric.kernels import routing as kernels
 from simfabric.kernels.credits import Credits, soonest_credit
 from simfabric.kernels.frames import AT, NEVER, ROW
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.splitting import INWARDS, hold
 from simfabric.kernels.tallying import new_tally
 from simfabric.world import Array, World
 
@@ -47,21 +49,28 @@ class Routers(Component):
         super().__init__(world, rows=count if self.queue else 0)
         self.columns = columns
         self.credits = credit
-        own_caches = topology.fanout.pattern == "direct" or topology.hot.shards > 1 or any(fault.target.router is not None for fault in topology.faults)
+        own_caches = (
+            topology.fanout.pattern == "direct"
+            or topology.hot.shards > 1
+            or any(fault.target.router is not None or fault.kind == "lose_region" for fault in topology.faults)
+        )
         self.state = kernels.Senders(
             settings=np.array([topology.routing.cache, topology.routing.store_delay, topology.run.warmup, topology.network.hop], np.int64),
-            keys=np.array([world.key("routers/message"), world.key("routers/target")], np.int64),
+            keys=np.array([world.key("routers/message"), world.key("routers/target"), world.key("routers/lost")], np.int64),
             free_at=np.zeros(count, np.int64),
             dies_at=np.full(count, NEVER, np.int64),
             busy=np.zeros(count, np.int64),
             refreshed_at=np.zeros((count if own_caches else 1, len(columns.crowd.members)), np.int64),  # A channel has one router, mostly.
             evicted_at=np.full((topology.gateways.count, lives), NEVER, np.int64),
+            lost=np.empty((0, topology.gateways.count, 2), np.int64),
+            lost_since=np.empty(0, np.int64),
+            lost_share=np.empty(0),
             work=world.table(topology.fanout.work),
             per_target=world.table(topology.fanout.work_per_target),
         )
         self.tally = new_tally(0)
         self.hot = HotWindows(world, columns, self.tally) if topology.hot.policy != "none" else None
-        self.gateways: Component
+        self.gateways: Gateways
         self._route = world.kernel(kernels.route)
         self._route_by_lane = world.kernel(kernels.route_by_lane)
         self._route_by_credit = world.kernel(kernels.route_by_credit)
@@ -92,6 +101,9 @@ class Routers(Component):
                 done = self._route(frames, first, count, *others)
             if self._sent[0] == 0 and done < count:
                 self._out.reserve(2 * len(self._out.frames))
+            if len(self.gateways.nodes.splits):
+                sent = self._out.frames[: self._sent[0]]
+                hold(sent, sent[:, ROW], self.world.topology.network.hop, INWARDS, self.gateways.nodes.splits)
             self.gateways.inbox.put(self._out.frames, int(self._sent[0]))
             first = done
         if self.queue is not None:
@@ -132,8 +144,25 @@ class Routers(Component):
 
     def evicting(self, gateway: int, life: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: the leases end a TTL after the last heartbeat before it."""
-        routing, now = self.world.topology.routing, self.world.now
-        phase = int(below(self.world.key("routing/heartbeat"), gateway, 0, min(routing.heartbeat, 2**31)))
-        last = now - (now - phase) % routing.heartbeat
-        yield self.world.env.timeout(max(0, last + routing.ttl - now))
-        self.state.evicted_at[gateway, life] = self.world.now
+        yield self.world.env.timeout(max(0, self.renewed(gateway) + self.world.topology.routing.ttl - self.world.now))
+        self.evict(gateway, life)
+
+    def renewed(self, gateway: int) -> int:
+        """The last heartbeat of this gateway until now [ns]; each has a phase of its own."""
+        every, now = self.world.topology.routing.heartbeat, self.world.now
+        phase = int(below(self.world.key("routing/heartbeat"), gateway, 0, min(every, 2**31)))
+        return now - (now - phase) % every
+
+    def forget(self, gateways: Array, until: Array, since: int, share: float) -> None:
+        """The table loses a share of these gateways' entries that were registered from `since` on; each gateway's are there again from `until` on [ns]."""
+        lost = np.zeros((1, self.state.lost.shape[1], 2), np.int64)
+        lost[0, gateways, kernels.FROM], lost[0, gateways, kernels.UNTIL] = self.world.now, until
+        self.state = self.state._replace(
+            lost=np.concatenate([self.state.lost, lost]),
+            lost_since=np.append(self.state.lost_since, since),
+            lost_share=np.append(self.state.lost_share, share),
+        )
+
+    def evict(self, gateway: int, life: int) -> None:
+        """The leases of this life of a gateway end now, if they have not ended before."""
+        self.state.evicted_at[gateway, life] = min(self.world.now, int(self.state.evicted_at[gateway, life]))

@@ -19,6 +19,8 @@ from simfabric.topology.fault_kinds import KINDS
 from simfabric.topology.faults import Fault
 from simfabric.world import World
 
+NEUTRAL = ("share", "lost")  # Keys that make a fault none when they are 0.
+
 
 @dataclass(frozen=True, slots=True)
 class Episode:
@@ -36,7 +38,7 @@ def episodes(world: World, topology: Topology) -> list[Episode]:
     found = []
     for number, fault in enumerate(topology.faults):
         lasts = "length" in KINDS[fault.kind].takes
-        if lasts and fault.length == 0:
+        if (lasts and fault.length == 0) or any(name in KINDS[fault.kind].takes and getattr(fault, name) == 0 for name in NEUTRAL):
             continue
         for n, at in enumerate(_begins(world, number, fault)):
             if fault.p == 1 or float(uniform(world.key("faults/happens"), number, n)) < fault.p:
@@ -56,6 +58,21 @@ def _begins(world: World, number: int, fault: Fault) -> Iterator[int]:
             return
         yield at
         n += 1
+
+
+def in_zone(world: World, episode: Episode, count: int) -> list[int]:
+    """The nodes among `count` that stand in the zone that this episode strikes."""
+    who, zones = episode.fault.target.zone, world.topology.gateways.zones
+    zone = who if isinstance(who, int) else int(below(world.key("faults/zone"), episode.number, episode.n, zones))
+    return list(range(zone, count, zones))
+
+
+def gateways_struck(world: World, episode: Episode) -> list[int]:
+    """The gateways that this episode strikes."""
+    target, count = episode.fault.target, world.topology.gateways.count
+    if target.zone is not None or episode.fault.kind == "lose_region":
+        return in_zone(world, episode, count)
+    return struck(world, episode, target.gateway, count, "target")
 
 
 def struck(world: World, episode: Episode, who: int | str, count: int, what: str) -> list[int]:

@@ -55,6 +55,7 @@ def _fetch_token(sessions: Sessions, one: Seated, effect: effects.FetchToken, at
     if sessions.topology.apis.token.ttl == 0:
         return inputs.TokenReady(effect.ticket, 0)
     sessions.tally.counters[kernels.TOKENS] += 1
+    sessions.columns.crowd.asked_at[one.seat] = at
     _call(sessions, one, effect.ticket, at, TOKENS, kinds.ASK, "token API", "POST token")
     return None
 

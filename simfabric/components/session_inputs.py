@@ -67,7 +67,7 @@ def refused(sessions: Sessions, one: Seated, frame: list[int]) -> None:
         sessions.trace.step(at - one.delay - sessions.hop, at, api, one.name, f"{status}")
         sessions.feed(one, inputs.FetchFailed(call, kind, status, after), at)
     else:
-        code = codes.TRY_AGAIN_LATER if advised else codes.ABNORMAL
+        code = codes.TRY_AGAIN_LATER if advised else codes.TOKEN_EXPIRED if by == kernels.VOID else codes.ABNORMAL
         source = f"gateway {gateway_of(reason) if by > 0 else reason}" if by > 0 or reason >= 0 else "edge"
         sessions.trace.step(at - one.delay, at, source, one.name, f"refused ({code})")
         sessions.feed(one, inputs.TransportClosed(one.generation, code, after, spread), at)

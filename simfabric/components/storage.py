@@ -16,8 +16,10 @@ from simfabric.components.component import Component
 from simfabric.components.gateways import Gateways
 from simfabric.kernels import storage as kernels
 from simfabric.kernels.inbox import Outbox
+from simfabric.kernels.splitting import INWARDS, hold
+from simfabric.kernels.state import DIES_AT
 from simfabric.kernels.tallying import new_tally
-from simfabric.world import World
+from simfabric.world import Array, World
 
 
 class Storage(Component):
@@ -52,4 +54,14 @@ class Storage(Component):
             frames, count, self.free_at, self.busy, self._law, self._key, self._hop, self._is_log, self.world.topology.run.warmup, columns.crowd,
             columns.log, self.gateways.nodes, out, self.tally,
         )  # fmt: skip
+        splits = self.gateways.nodes.splits
+        if len(splits):
+            sent = self._held(out[:sent], splits)
         self.to.inbox.put(out, int(sent))
+
+    def _held(self, out: Array, splits: Array) -> int:
+        """Answers to gateways that are cut off wait. Without a bus, the sender of a gateway that has died meanwhile sends nothing."""
+        hold(out, out[:, 2], self._hop, INWARDS, splits)
+        kept = out[:, 0] < self.gateways.nodes.state[out[:, 2], DIES_AT] if self._is_log else np.ones(len(out), bool)
+        out[: int(kept.sum())] = out[kept]
+        return int(kept.sum())

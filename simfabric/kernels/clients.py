@@ -16,6 +16,7 @@ from simfabric.kernels.lifecycle import (
     ASKS_DRAWN,
     BANNER,
     BOOTED,
+    REFETCHED,
     TOKEN_MARGIN,
     TOKEN_TTL,
     Fleet,
@@ -48,7 +49,7 @@ from simfabric.kernels.state import (
 )  # fmt: skip
 from simfabric.kernels.striking import HUSHED, REBOUND, RESET, hush, rebind
 from simfabric.kernels.tickets import SILENT, gateway_of, life_of
-from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, REPLAYING, SYNCING, TOKEN, TOKEN_OK
+from simfabric.protocol.machine import BOOT_OK, OFFLINE, OPENED, REPLAYING, STALE_TOKEN, SYNCING, TOKEN, TOKEN_OK
 from simfabric.protocol.rules import LEAST_DELAY, token_fresh
 
 # A clients' tally uses these places of the counters, which it shares with no one.
@@ -56,7 +57,7 @@ PUBLISHED, UNSENT_COUNT, UNSENT_OBLIGATIONS, BREAKS, DIALS, OPENINGS, REFUSALS, 
 LEFT, SILENCES, UNHEARD = 12, 13, 14
 ADVISED, TIMED_OUT, FAILED = -1, -2, -3  # Reasons of a refusal that name no gateway: 503 with the edge's advice; no answer in time; 500.
 PLANNED, OVERDUE = 1, 2  # Row of a NOTICE: the gateway said that it would close; no answer to SUBSCRIBE came in time.
-FULL, BUSY = 1, 2  # Row of a REFUSED: a living gateway had no room; its core was too busy.
+FULL, BUSY, VOID = 1, 2, 3  # Row of a REFUSED: a living gateway had no room; its core was too busy; the token was not valid any more.
 
 
 def live(
@@ -150,6 +151,11 @@ def live(
                 tally.counters[REFUSALS] += 1
                 if why > 0:  # The balancer has counted it as open.
                     write(dial, sent, 1, at + crowd.link[seat, DELAY] + hop, (24 << 56) | seat, 0, seat, extra)
+                if frames[f, 2] == VOID and crowd.flags[seat] & REFETCHED == 0:  # One new token at once, and no attempt.
+                    crowd.flags[seat] |= REFETCHED
+                    taken(seat, STALE_TOKEN, table, effects, crowd)
+                    ask_for_token(at, seat, hop, crowd, ask, sent, tally)
+                    continue
                 if crowd.state[seat] == TOKEN:  # Without a token, the next attempt asks again.
                     crowd.asked_at[seat] = -settings[TOKEN_TTL]
             planned = kind == 2 and why == PLANNED
@@ -172,9 +178,14 @@ def token(at: int, seat: int, settings: Any, table: Any, effects: Any, hop: int,
     if settings[TOKEN_TTL] == 0 or token_fresh(at, crowd.asked_at[seat], settings[TOKEN_TTL], settings[TOKEN_MARGIN]):
         call(at, seat, table, effects, hop, crowd, dial, sent, tally)
     else:
-        crowd.asked_at[seat] = at
-        tally.counters[TOKENS] += 1
-        write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, 0)
+        ask_for_token(at, seat, hop, crowd, ask, sent, tally)
+
+
+def ask_for_token(at: int, seat: int, hop: int, crowd: Crowd, ask: Any, sent: Any, tally: Tally) -> None:
+    """A new token, from the token API."""
+    crowd.asked_at[seat] = at
+    tally.counters[TOKENS] += 1
+    write(ask, sent, 3, at + crowd.link[seat, DELAY] + hop, (15 << 56) | seat, 0, seat, 0)
 
 
 def call(at: int, seat: int, table: Any, effects: Any, hop: int, crowd: Crowd, dial: Any, sent: Any, tally: Tally) -> None:

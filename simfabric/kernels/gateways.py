@@ -11,6 +11,7 @@ from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.looking import say_joined
 from simfabric.kernels.servers import free_first
 from simfabric.kernels.slow import LAST
+from simfabric.kernels.splitting import INWARDS, OUTWARDS, passes_at
 from simfabric.kernels.state import (
     ACCEPT_TIMEOUT,
     ACCEPTED,
@@ -32,7 +33,6 @@ from simfabric.kernels.state import (
     KEY_SUBSCRIBE,
     LANE,
     LIFE,
-    LIMIT,
     LINK_FREE_AT,
     LOST_AT_GATEWAY,
     LOST_OBLIGATIONS,
@@ -69,6 +69,7 @@ from simfabric.kernels.state import (
     TURNED_AWAY_BUSY,
     UP_DELAY,
     UP_ROWS,
+    VOID_BEFORE,
     WARMUP,
     WASTED,
     WIDE,
@@ -168,12 +169,12 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
 
 
 def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
-    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn, full or too busy."""
+    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn, full or too busy, or the token void."""
     n = outs.sent[1]
     outs.sent[1] = n + 1
     outs.down[n, 2] = 0
     outs.down[n, 3] = seat
-    if nodes.state[gateway, ALIVE] == 0 or incarnation != nodes.state[gateway, INCARNATION] or nodes.state[gateway, OPEN] >= nodes.settings[LIMIT]:
+    if nodes.state[gateway, ALIVE] == 0 or incarnation != nodes.state[gateway, INCARNATION] or nodes.state[gateway, OPEN] >= nodes.most[gateway]:
         tally.counters[TURNED_AWAY] += 1
         outs.down[n, 0] = at + crowd.link[seat, DELAY]
         outs.down[n, 1] = (6 << 56) | seat
@@ -181,6 +182,13 @@ def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes
         if nodes.state[gateway, ALIVE] == 1 and incarnation == nodes.state[gateway, INCARNATION]:
             outs.down[n, 2] = 1
             outs.down[n, 4] = gateway * LIFE + incarnation
+        return
+    if crowd.asked_at[seat] < nodes.settings[VOID_BEFORE]:
+        tally.counters[TURNED_AWAY] += 1
+        outs.down[n, 0] = at + crowd.link[seat, DELAY]
+        outs.down[n, 1] = (6 << 56) | seat
+        outs.down[n, 2] = 3
+        outs.down[n, 4] = gateway * LIFE + incarnation
         return
     core = core_of(gateway, seat, nodes, crowd)
     begins = begin(core, at, nodes)
@@ -236,21 +244,23 @@ def subscribe(
     slots_used = book.pool[SLOTS_USED]
     for i in range(first, crowd.start[seat + 1]):
         now = worked(core, now + draw(nodes.subscribe, word(nodes.keys[KEY_SUBSCRIBE], crowd.client[seat], at + i - first)), nodes)
-        append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), max(now, goes_on_at) + nodes.settings[STORE_DELAY], book)
+        registered = passes_at(max(now, goes_on_at), gateway, OUTWARDS, nodes.splits) + nodes.settings[STORE_DELAY]
+        append_row(crowd.channels[i], gateway, incarnation, seat, -(crowd.resume_cursor[i] + 1), registered, book)
         forget_held(i, crowd)
     crowd.subscribed[seat] = 1
     tally.counters[SUBSCRIBED] += crowd.start[seat + 1] - first
     tally.counters[ROUTES] += book.pool[SLOTS_USED] - slots_used
     finish(gateway, core, begins, now, nodes, tally)
-    now = max(now, goes_on_at)
+    now = passes_at(max(now, goes_on_at), gateway, OUTWARDS, nodes.splits) + nodes.settings[STORE_DELAY]
+    asked_at = passes_at(now, gateway, OUTWARDS, nodes.splits) + nodes.settings[ASK_DELAY]
     n = outs.sent[2]
     outs.sent[2] = n + 1
-    outs.ask[n, 0] = now + nodes.settings[STORE_DELAY] + nodes.settings[ASK_DELAY]
+    outs.ask[n, 0] = asked_at
     outs.ask[n, 1] = (17 << 56) | seat
     outs.ask[n, 2] = seat % nodes.settings[ASK_ROWS]
     outs.ask[n, 3] = ticket * WIDE + seat
     outs.ask[n, 4] = deadline
-    told_at = now + nodes.settings[STORE_DELAY] + 2 * nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
+    told_at = passes_at(asked_at, gateway, INWARDS, nodes.splits) + nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
     dies_at, noticed_at = nodes.state[gateway, DIES_AT], nodes.state[gateway, NOTICED_AT] + crowd.link[seat, DELAY]
     if told_at > deadline or (told_at >= dies_at + crowd.link[seat, DELAY] and noticed_at > deadline):
         crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)

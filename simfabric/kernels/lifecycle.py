@@ -37,8 +37,9 @@ FIRST, CAP, JITTER_FIRST, LIMIT, OFFLINE_RETRY, STABLE_AFTER, TOKEN_TTL, TOKEN_M
 LIFECYCLE = 13
 BACKOFFS, OFFLINES_DRAWN, AWAYS = 0, 1, 2  # Columns of `crowd.drawn`, and of the keys.
 ASKS_DRAWN, ASKS = 4, 3  # The same of waits before subscribing again: column of `crowd.drawn`, place of its key.
-# Bits of `crowd.flags`: it shows that it is offline, until it is connected again; it knows what bootstrap says; it has asked again for its channels.
-BANNER, BOOTED, ASKING = 1, 2, 4
+# Bits of `crowd.flags`: it shows that it is offline, until it is connected again; it knows what bootstrap says; it has asked again for its channels;
+# its token was refused, and since then it has not been ready.
+BANNER, BOOTED, ASKING, REFETCHED = 1, 2, 4, 8
 KIND, PROFILE_FIRST, PROFILE_CAP, EXTRA_WAIT, LATE, MOST_DIALS, RESETS, SCHEDULE_FROM, SCHEDULE_TO = range(9)  # Columns of `fleet.numbers`.
 FACTOR, CENTRE, JITTER = 0, 1, 2  # Columns of `fleet.shares`.
 NOT_READY = 1 << 60  # `ready_at` of a connection that has not got so far.
@@ -76,7 +77,7 @@ def ready(seat: int, at: int, behind: bool, table: Any, effects: Any, crowd: Cro
     taken(seat, SUBS_BEHIND if behind else SUBS_OK, table, effects, crowd)
     if crowd.ready_at[seat] == NOT_READY:  # Else its subscribes were refused before, which held nothing else back.
         crowd.ready_at[seat] = at
-    crowd.flags[seat] &= ~BANNER
+    crowd.flags[seat] &= ~(BANNER | REFETCHED)
 
 
 def ended(seat: int, at: int, crowd: Crowd, settings: Any) -> None:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from simfabric.chance import draw, word
+from simfabric.chance import draw, uniform, word
 from simfabric.compiling import inlined
 from simfabric.kernels.credits import CREDITS, WANT_GATEWAY, Credits, credit_at, life_of_slot, take_credits, want
 from simfabric.kernels.histogram import bin_of
 from simfabric.kernels.lanes import Lanes, chosen, head, shed, soonest, take_back
 from simfabric.kernels.state import (
     CHANNEL,
+    CUT,
     GATEWAY,
+    GATEWAYS,
     INCARNATION_OF,
     LIVE,
     PUBLISHED_AT,
@@ -39,18 +41,23 @@ from simfabric.kernels.subscriptions import FOLLOWS, next_slot
 CACHE, STORE_DELAY, WARMUP, HOP = range(4)  # Settings of the senders [ns].
 SENT = LIVE  # A router's tally counts the frames that it sent where a gateway's counts deliveries.
 LOOKUPS = WASTED  # Likewise: reads of the shared table.
+UNROUTED = CUT  # Likewise: frames that it did not send, since their route had been lost.
+FROM, UNTIL = 0, 1  # Columns of `lost`.
 
 
 class Senders(NamedTuple):
     """Routers, or the gateways' own senders: one row each."""
 
     settings: Any  # int64[4]
-    keys: Any  # int64[2]: of the work for a message, and for a target.
+    keys: Any  # int64[3]: of the work for a message, and for a target; of the routes that are lost.
     free_at: Any  # int64[senders]
     dies_at: Any  # int64[senders]: what a router would finish after its death is void.
     busy: Any  # int64[senders]
     refreshed_at: Any  # int64[caches, channels]: when each cached entry was read [ns] + 1; 0 = never.
     evicted_at: Any  # int64[gateways, lives]: when the entries of each life of a gateway end.
+    lost: Any  # int64[losses, gateways, 2]: from when until when a share of a gateway's entries are lost [ns].
+    lost_since: Any  # int64[losses]: only entries registered from then on are among them [ns].
+    lost_share: Any  # float64[losses]
     work: Any  # Laws.
     per_target: Any
 
@@ -65,6 +72,20 @@ def visible(slot: int, view: int, book: Book, evicted_at: Any) -> bool:
             return False
         life = book.late[late, INCARNATION_OF]
     return bool(view < evicted_at[book.slots[slot, GATEWAY], life])
+
+
+def is_lost(slot: int, channel: int, view: int, senders: Senders, book: Book) -> bool:
+    """Whether at time `view` the table lacked this slot, which a fault had taken out of it until its gateway registers it again."""
+    gateway = book.slots[slot, GATEWAY]
+    registered = 0
+    if slot >= book.pool[SLOTS_FIRST]:
+        registered = book.late[slot - book.pool[SLOTS_FIRST], VISIBLE_FROM]
+    for e in range(len(senders.lost)):
+        begins = senders.lost[e, gateway, FROM]
+        known = registered < senders.lost_since[e] or registered >= begins or view < begins or view >= senders.lost[e, gateway, UNTIL]
+        if not known and uniform(senders.keys[2], channel * book.pool[GATEWAYS] + gateway, e) < senders.lost_share[e]:
+            return True
+    return False
 
 
 @inlined
@@ -86,6 +107,7 @@ def route_frame(
         view = at
         ready = at + senders.settings[STORE_DELAY]
     targets = 0
+    lossy = len(senders.lost) > 0
     s = next_slot(channel, -1, book)
     while s >= 0:
         if visible(s, view, book, senders.evicted_at):
@@ -102,6 +124,11 @@ def route_frame(
     s = next_slot(channel, -1, book)
     while s >= 0:
         if visible(s, view, book, senders.evicted_at):
+            if lossy and is_lost(s, channel, view, senders, book):
+                tally.counters[UNROUTED] += 1
+                targets -= 1
+                s = next_slot(channel, s, book)
+                continue
             if follows == 0:
                 spent += draw(senders.per_target, word(senders.keys[1], message, book.slots[s, GATEWAY]))
             out[n, 0] = begins + spent + senders.settings[HOP]
@@ -187,7 +214,7 @@ def credited(frames: Any, f: int, senders: Senders, credit: Credits, book: Book,
     latest = 0
     s = next_slot(channel, -1, book)
     while s >= 0:
-        if visible(s, view, book, senders.evicted_at):
+        if visible(s, view, book, senders.evicted_at) and not (len(senders.lost) > 0 and is_lost(s, channel, view, senders, book)):
             life = life_of_slot(s, book)
             at = credit_at(router, book.slots[s, GATEWAY], life, credit)
             if at > latest:

@@ -102,7 +102,7 @@ class Log(NamedTuple):
 ALIVE, INCARNATION, OPEN, DIES_AT, FRAMES, WRITTEN, SENT_BYTES, NOTICED_AT, GHOSTS = range(9)
 NODE_COLUMNS = 9
 # Settings of the gateways.
-CORES, SHARED, UP_DELAY, UP_ROWS, LIMIT, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT = range(13)
+CORES, SHARED, UP_DELAY, UP_ROWS, BUFFER, WARMUP, STORE_DELAY, ASK_DELAY, ASK_ROWS, BYTE_COST, AHEAD, GAP_WAIT, VOID_BEFORE = range(13)
 REPLAY_MAX, API_DELAY, FETCH_FIRST, FETCH_CAP, ADVICE, ACCEPT_TIMEOUT, CONNECT_TIMEOUT, SESSIONS = range(13, 21)
 TRANSIENT_DELAY, TRANSIENT_NAME, SOFT_BUFFER, OVERFLOW_GRACE, QUEUE_BOUND, PROTECTED = range(21, 27)
 NODE_SETTINGS = 32
@@ -121,6 +121,7 @@ class Nodes(NamedTuple):
     state: Any  # int64[gateways, 8]
     free_at: Any  # int64[gateways * cores]: when a core is next idle [ns].
     busy: Any  # int64[gateways]: work given so far [ns].
+    most: Any  # int64[gateways]: connections that each may have.
     turn: Any  # int64[gateways * cores, 2]: the last frame that each core took up, and when [ns].
     pauses: Any  # int64[gateways * cores, 3]: next pause [ns], its number, end of the last one [ns].
     handshake: Any  # Laws as float64 tables.
@@ -129,6 +130,7 @@ class Nodes(NamedTuple):
     delivery: Any
     pause_every: Any
     pause_length: Any
+    splits: Any  # int64[splits, 4]: when gateways are cut off, see kernels/splitting.py.
 
 
 class Outs(NamedTuple):

@@ -23,6 +23,7 @@ from simfabric.planning.flows import Spread
 from simfabric.recorder import PLACEMENT, TIMELINE
 from simfabric.topology import Topology
 from simfabric.topology.expected import Aim, Membership, ranks_of
+from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import SECOND
 
 # Which rows the fields of the bundles have; see kernels/state.py. A test knows whether one is missing.
@@ -86,8 +87,9 @@ def away_share(topology: Topology) -> float:
     for fault in topology.faults:
         if fault.kind == "rolling_deploy":
             struck += gateways if fault.count is None else fault.count
-        elif fault.kind in ("kill_node", "restart_node") and fault.target.router is None:
-            struck += gateways if (isinstance(fault.target.gateway, str) and fault.target.gateway != "one") or fault.every else 1
+        elif KINDS[fault.kind].dies and fault.target.router is None and fault.kind != "scale_out":
+            several = fault.every or fault.target.gateway in ("minority", "majority", "all") or fault.target.zone is not None or fault.kind == "lose_region"
+            struck += gateways if several else 1
         elif fault.kind in HOW:
             broken += 1.0 if fault.every else fault.share
     return min(1.0, sum(part.share for part in topology.clients.churn) + struck / gateways + broken)

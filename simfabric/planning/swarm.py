@@ -24,6 +24,7 @@ from simfabric.chance import below, decision_key
 from simfabric.errors import TopologyError
 from simfabric.laws import Verdict
 from simfabric.planning.many import Interrupted, run_many
+from simfabric.planning.swarm_faults import drawn_faults
 from simfabric.running import Result, run
 from simfabric.topology import Topology, loads
 
@@ -57,6 +58,9 @@ LINKS = (
     "{kind: slow_clients, at: 6s, share: 50%, length: 5s}",
     "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
     "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
+    "{kind: split_network, at: 7s, length: 1500ms, target: {gateway: one}}",
+    "{kind: split_network, at: 4s, length: 8s, target: {gateway: minority}}",
+    "{kind: split_one_way, at: 9s, length: 3s, way: in}",
 )
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
@@ -116,8 +120,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
         *(f"[{fault}]" for fault in LINKS),
         f"[{LINKS[0]}, {FAULTS[0]}, {FAULTS[5]}]",
         f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
+        f"[{LINKS[8]}, {LINKS[0]}, {FAULTS[1]}]",
     ),
     "backpressure.window": ("4", "16"),
+    "gateways.zones": ("2",),
 }
 LEAVES_OUT = 70  # Percent of the keys that a draw leaves at their default.
 AGAIN = "the same in half windows"
@@ -160,7 +166,8 @@ def _draw(seed: int, attempt: int) -> dict[str, str]:
         if skipped[place] >= LEAVES_OUT:
             options = CHOICES[key]
             changes[key] = options[int(below(decision_key(seed, 0, "swarm/choice"), 0, int(n[place]), len(options)))]
-    return changes
+    faults = drawn_faults(seed, attempt)
+    return {**changes, "faults": f"[{', '.join(faults)}]"} if faults else changes
 
 
 def topology_of(changes: Mapping[str, str]) -> Topology:
@@ -181,7 +188,8 @@ def judged(result: Result) -> tuple[tuple[Verdict, ...], str]:
 def complete(result: Result) -> Verdict:
     """Whether connected clients have every message of the log, long after the last one. What was dropped at the end, only a later message would show."""
     end = result.end
-    hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + end.half_open
+    hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + result.unrouted + end.half_open
+    hidden += sum(queue.waiting for queue in end.queues if queue.name == "routers")  # What a cap has deferred until after the end.
     lacks = end.logged - end.cursors - end.away_lacks
     if not end.logged or (lacks and hidden):
         return Verdict(COMPLETE, "unknown", 0)
@@ -197,18 +205,30 @@ def tried(changes: Mapping[str, str], seed: int = 0) -> Finding:
 
 
 def shrunk(finding: Finding) -> Finding:
-    """The fewest changes, one after the other left out, with which the same law is still broken."""
+    """The fewest changes, and the fewest faults, one after the other left out, with which the same law is still broken."""
     law = finding.broken[0].law
     smallest = finding
     for key in [key for key, _ in finding.changes if key != "run.seed"]:
-        fewer = {name: value for name, value in smallest.changes if name != key}
-        try:
-            found = tried(fewer, finding.seed)
-        except TopologyError:
-            continue
-        if law in [verdict.law for verdict in found.broken]:
-            smallest = found
+        smallest = _without(smallest, key, None, law)
+    faults = dict(smallest.changes).get("faults", "[]")[1:-1]
+    for fault in filter(None, faults.replace("}, {kind", "}\n{kind").split("\n")):
+        if fault in dict(smallest.changes).get("faults", ""):
+            smallest = _without(smallest, "faults", fault, law)
     return smallest
+
+
+def _without(finding: Finding, key: str, fault: str | None, law: str) -> Finding:
+    """The same without a key, or without one of its faults, if that still breaks the law; else as it was."""
+    fewer = dict(finding.changes)
+    kept = fewer.pop(key)
+    if fault is not None:
+        left = kept[1:-1].replace(fault, "").replace(", , ", ", ").strip(", ")
+        fewer |= {key: f"[{left}]"} if left else {}
+    try:
+        found = tried(fewer, finding.seed)
+    except TopologyError:
+        return finding
+    return found if law in [verdict.law for verdict in found.broken] else finding
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from simfabric.components.session_trace import Step
 from simfabric.fabric import Fabric
 from simfabric.history import History
 from simfabric.kernels.clients import LEFT, SILENCES, UNHEARD
+from simfabric.kernels.routing import UNROUTED
 from simfabric.kernels.state import (
     CLOSED_SLOW,
     MESSAGE_COLUMNS,
@@ -96,6 +97,7 @@ class Result:
     limits: dict[str, dict[str, Any]]  # Of requests to publish and to subscribe: see `simfabric.running.limited`.
     stale: int  # Frames that reached a gateway's later life, or its grave.
     wasted: int  # Frames that found no subscriber.
+    unrouted: int  # Frames that were not sent since a fault had lost their route.
     trail: Array | None  # int64[deliveries, 3]: message, client, arrival [ns]; only if asked for.
     trace: tuple[Step, ...]  # What the sessions did (`clients.sessions`), by time; the first 200 000 steps.
     history: History | None = None  # What happened, record by record; only if asked for.
@@ -273,7 +275,8 @@ class Result:
             "dropped": dict(end.dropped),
             "in_flight": in_flight(end),
             "offline": end.away_lacks,
-            "tried_in_vain": {k: v for k, v in end.tried.items() if k not in ("live", "transient")} | {"stale_route": self.stale, "wasted": self.wasted},
+            "tried_in_vain": {k: v for k, v in end.tried.items() if k not in ("live", "transient")}
+            | {"stale_route": self.stale, "wasted": self.wasted, "lost_route": self.unrouted},
             "delay": delay,
             "stages": {name: {label: self.stage(name, q) for label, q in QUANTILES.items()} for name in STAGE_NAMES},
             "lag_max": int(column["lag"].max()),
@@ -366,6 +369,7 @@ def result_of(
         limits=limited(fabric.gateways.limits, topology.gateways.count),
         stale=int(counted["gateways"].counters[STALE]),
         wasted=int(counted["gateways"].counters[WASTED]),
+        unrouted=int(counted["routers"].counters[UNROUTED]) if "routers" in counted else 0,
         trail=trail,
         trace=fabric.clients.sessions.trace.steps() if fabric.clients.sessions else (),
         history=history,

@@ -81,6 +81,7 @@ class Gateways(Section):
     """The gateways: hold the connections, read their frames, write each message to every local subscriber."""
 
     count: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Number of gateways.")
+    zones: int = leaf(Quantity(COUNT, "1", "100"), "1", "Zones or regions over which gateways and routers are spread: node n stands in zone n modulo zones.")
     cores: int = leaf(Quantity(COUNT, "1", "256"), "4", "Cores of each gateway.")
     dispatch: Literal["connection", "shared"] = leaf(
         Choice(("connection", "shared")),
@@ -116,6 +117,8 @@ class Gateways(Section):
     pauses: Pauses | None = section(Pauses, "Stop-the-world pauses of each gateway; not given: none.", optional=True)
 
     def laws(self) -> Iterator[Refusal]:
+        if self.zones > self.count:
+            yield Refusal("every zone needs a gateway", "lower zones or raise count", ("zones",), str(self.zones))
         if self.memory_per_connection > self.memory:
             yield Refusal(
                 f"one connection must fit in a gateway's memory, {write_size(self.memory)}",

@@ -41,6 +41,27 @@ NODES: dict[str, FaultKind] = {
         "reuse a route or a session of the life before",
         dies=True,
     ),
+    "drain_node": FaultKind(
+        "the gateway takes no new connections, closes those that it has after `grace` with the advice of gateways.drain, and is back empty after `down`",
+        _takes("target", "grace", "down"),
+        "a reconnect of each client",
+        "take a connection while it drains, close before the grace is over, count as a failed attempt",
+        dies=True,
+    ),
+    "crash_loop_node": FaultKind(
+        "the gateway dies `times` times: it is down, up for `pause`, and dies again",
+        _takes("target", "times", "down", "pause"),
+        "the capacity of that node",
+        "bring storms by its clients, keep health checks flapping afterwards",
+        dies=True,
+    ),
+    "lose_region": FaultKind(
+        "every gateway of a zone dies at once, and every router of it where routers share the bus's partitions; they are back empty after `down`",
+        _takes("target", "down"),
+        "connections to it, which move to the other zones",
+        "hurt clients of other zones, deliver twice to a user",
+        dies=True,
+    ),
     "rolling_deploy": FaultKind(
         "one batch of gateways after the other is restarted by plan",
         _takes("down", "count", "batch", "pause"),
@@ -68,6 +89,18 @@ NETWORK: dict[str, FaultKind] = {
         _takes("share", "spread"),
         "those connections, silently, until heartbeats find them",
         "stay open for longer than clients.heartbeat_interval and heartbeat_timeout, lose what was acknowledged",
+    ),
+    "split_network": FaultKind(
+        "gateways and the services behind them (storage, bus, routers, routing store, health checks) cannot reach each other for a while",
+        _takes("target", "length"),
+        "what the clients of those gateways get and send, until after the heal",
+        "lose what was acknowledged, let one that was evicted go on under its old incarnation",
+    ),
+    "split_one_way": FaultKind(
+        "the same in one direction, the `way`, only",
+        _takes("target", "length", "way"),
+        "what goes that way until after the heal",
+        "lose what was acknowledged, hold up other gateways",
     ),
     "cap_bandwidth": FaultKind(
         "the downlinks of a `share` of the clients have no more than `bandwidth` for a while",
@@ -108,7 +141,15 @@ CLIENTS: dict[str, FaultKind] = {
         "leave a gap that nobody is told",
     ),
 }
-EDGE: dict[str, FaultKind] = {}
+EDGE: dict[str, FaultKind] = {
+    "fail_tokens": FaultKind(
+        "for a while the token API works `factor` times slower (0: not at all), `errors` of its answers are errors, and with `expire` the tokens that it "
+        "gave before are void: gateways refuse them, and clients fetch a new one at once",
+        _takes("length", "factor", "errors", "expire"),
+        "new connections",
+        "end open connections, which outlive their token; accept void tokens",
+    ),
+}
 BUS: dict[str, FaultKind] = {}
 STATE: dict[str, FaultKind] = {
     "degrade_store": FaultKind(
@@ -116,6 +157,18 @@ STATE: dict[str, FaultKind] = {
         _takes("length", "factor"),
         "delay of publications and their acknowledgements",
         "lose what was acknowledged",
+    ),
+    "corrupt_routes": FaultKind(
+        "the routes of `share` of the channels on the gateways that are struck are lost until the next heartbeat of each registers them again",
+        _takes("target", "share"),
+        "messages to these gateways, which clients fetch from the log when they see the gap",
+        "lack a route for longer than it takes to register it; keep a gap after the next message",
+    ),
+    "fail_over_store": FaultKind(
+        "the store of routes goes on with a copy that is behind: routes registered in the last `lost` are gone until the next heartbeat of their gateway",
+        _takes("lost"),
+        "messages to gateways that were new to a channel, which clients fetch from the log when they see the gap",
+        "lose durable messages; lack a route for longer than it takes to register it",
     ),
 }
 KINDS: dict[str, FaultKind] = {**NODES, **NETWORK, **CLIENTS, **EDGE, **BUS, **STATE}

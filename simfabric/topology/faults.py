@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from simfabric.chance import Law
 from simfabric.errors import Refusal
 from simfabric.topology.fault_kinds import KINDS, told
-from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, Kind, LawOf, Quantity, Text
+from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, Flag, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 
 NODE_WORDS = ("one", "minority", "majority", "all")
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """These words, the last one after an 'or'."""
+    return ", ".join([*words[:-1], f"or {words[-1]}"]) if len(words) > 1 else f"or {words[0]}"
 
 
 @dataclass(frozen=True)
@@ -20,29 +25,38 @@ class NodeKind(Kind):
     """The number of a node, or how many drawn at random: 'one', 'minority', 'majority', or 'all'."""
 
     most: str
+    words: ClassVar[tuple[str, ...]] = NODE_WORDS
+    what: ClassVar[str] = "node"
 
     @property
     def unit(self) -> str:
-        return "number of a node (the first is 0), one, minority, majority, or all"
+        return f"number of a {self.what} (the first is 0), {enumerated(self.words)}"
 
     @property
     def range(self) -> str:
-        return f"from 0 to {self.most}, one, minority, majority, or all"
+        return f"from 0 to {self.most}, {enumerated(self.words)}"
 
     def read(self, value: object) -> int | str:
-        if isinstance(value, str) and value.strip(" ") in NODE_WORDS:
+        if isinstance(value, str) and value.strip(" ") in self.words:
             return value.strip(" ")
         try:
             return int(Quantity(COUNT, "0", self.most).read(value))
         except Refusal:
-            law = "must be the number of a node, the first being 0, or 'one', 'minority', 'majority', or 'all'"
+            law = f"must be the number of a {self.what}, the first being 0, or {enumerated([repr(word) for word in self.words])}"
             raise Refusal(law, f"give a number {self.range}") from None
 
     def write(self, value: Any) -> str:
         return str(value)
 
     def schema(self) -> dict[str, Any]:
-        return {"anyOf": [{"enum": list(NODE_WORDS)}, Quantity(COUNT, "0", self.most).schema()]}
+        return {"anyOf": [{"enum": list(self.words)}, Quantity(COUNT, "0", self.most).schema()]}
+
+
+class ZoneKind(NodeKind):
+    """The number of a zone, or 'one' drawn at random."""
+
+    words = ("one",)
+    what = "zone"
 
 
 NodeWord = Literal["one", "minority", "majority", "all"]
@@ -55,6 +69,9 @@ class Target(Section):
     gateway: int | NodeWord = leaf(NodeKind("99_999"), "one", f"Number of the gateway, the first being 0; {DRAWN}")
     router: int | NodeWord | None = leaf(
         NodeKind("99_999"), None, "The same of the routers that share the bus's partitions (fanout.pattern targeted); not given: a gateway is struck."
+    )
+    zone: int | Literal["one"] | None = leaf(
+        ZoneKind("99"), None, "Instead of gateway: the gateways of this zone, the first being 0, or of one drawn at random; see gateways.zones."
     )
     broker: int | NodeWord | None = leaf(NodeKind("999"), None, "The same of the brokers of the bus, for the faults of the bus.")
 
@@ -75,8 +92,16 @@ class Fault(Section):
         "How many gateways: of a rolling_deploy the first ones (not given: all), of a scale_out the last ones (not given: 1).",
     )
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
-    pause: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy and the end of the next.")
-    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients that it strikes, drawn for each; 0 is no fault.")
+    pause: int = leaf(
+        Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy, or of a crash_loop_node, and the next end."
+    )
+    times: int = leaf(Quantity(COUNT, "1", "1000"), "3", "How often a crash_loop_node dies.")
+    grace: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "How long a drain_node keeps the connections that it has.")
+    errors: float = leaf(Quantity(SHARE, "0", "1"), "0%", "Share of what a service is asked that it answers with an error meanwhile.")
+    expire: bool = leaf(Flag(), "false", "Whether the tokens that were given before are void from then on.")
+    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels or dials that it strikes, drawn for each; 0 is no fault.")
+    lost: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "How far a copy is behind: what was written in so long before is lost; 0 is no fault.")
+    way: str = leaf(Choice(("out", "in")), "out", "Which way a split_one_way cuts: what gateways send to the services behind them, or what they get.")
     reads: float = leaf(Quantity(SHARE, "0", "1"), "0%", "What a client still reads, as a share of what the mean connection has been sent until then.")
     bandwidth: int = leaf(Quantity(BANDWIDTH, "1kbit/s", "1000Gbit/s"), "64kbit/s", "Downlink of each client that it strikes, if its own is not slower.")
     spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Time over which it reaches one client after the other, drawn evenly.")
@@ -97,6 +122,10 @@ class Fault(Section):
                 "a router can be killed, and a fault strikes a router or a gateway", "write kind: kill_node and no gateway",
                 ("target", "router"), str(target.router),
             )  # fmt: skip
+        if target.zone is not None and (target.gateway != "one" or target.router is not None):
+            yield Refusal("a fault strikes a zone or a node", "write zone alone", ("target", "zone"), str(target.zone))
+        if self.kind == "lose_region" and target not in (Target(), Target(zone=target.zone)):
+            yield Refusal("lose_region strikes a zone", "write target: {zone: one}, or a number", ("target",))
         takes = KINDS[self.kind].takes
         for name in sorted(self.model_fields_set - takes):
             if name != "target" and getattr(self, name) != type(self).model_fields[name].default:

@@ -27,8 +27,10 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from publications_have_a_channel(topology)
     yield from tenants_exist(topology)
     yield from faults_strike_someone(topology)
+    yield from faults_find_what_they_need(topology)
     yield from some_gateway_is_there(topology)
     yield from faults_suit_the_clients(topology)
+    yield from splits_have_their_side(topology)
     yield from direct_fan_out_has_its_log(topology)
     yield from hot_channels_have_their_place(topology)
     yield from credits_have_routers(topology)
@@ -132,6 +134,15 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(fault.target.gateway),
                 reads=("faults", "gateways.count"),
             )
+        zone, zones = fault.target.zone, topology.gateways.zones
+        if isinstance(zone, int) and zone >= zones:
+            yield Refusal(
+                f"must be the number of a zone, from 0 to {zones - 1}",
+                "give a smaller number, or raise gateways.zones",
+                ("faults", i, "target", "zone"),
+                str(zone),
+                reads=("faults", "gateways.zones"),
+            )
         router, routers = fault.target.router, topology.fanout.routers
         if router is not None and (topology.fanout.pattern != "targeted" or (isinstance(router, int) and router >= routers)):
             yield Refusal(
@@ -141,6 +152,19 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
                 str(router),
                 reads=("faults", "fanout.routers", "fanout.pattern"),
             )
+
+
+def faults_find_what_they_need(topology: Topology) -> Iterator[Refusal]:
+    """A fault of routes needs routes, one of tokens needs tokens, and a client that a gateway refuses for its token must know what to do."""
+    for i, fault in enumerate(topology.faults):
+        place, kind = ("faults", i, "kind"), fault.kind
+        if kind in ("corrupt_routes", "fail_over_store") and topology.fanout.pattern == "broadcast":
+            yield Refusal("with broadcast there are no routes", "take fanout.pattern targeted or direct", place, kind, ("fanout.pattern",))
+        if kind == "fail_tokens" and topology.apis.token.ttl == 0:
+            yield Refusal("clients need no token", "lengthen apis.token.ttl", place, kind, ("apis.token.ttl",))
+        if fault.expire and topology.clients.fleet:
+            law, cure = "only the protocol's own clients are known to fetch a new token at once", "leave expire or clients.fleet out"
+            yield Refusal(law, cure, ("faults", i, "expire"), "true", ("clients.fleet",))
 
 
 def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
@@ -153,6 +177,19 @@ def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
                 ("faults", i, "kind"),
                 fault.kind,
                 reads=("faults", "clients.sessions"),
+            )
+
+
+def splits_have_their_side(topology: Topology) -> Iterator[Refusal]:
+    """A split cuts gateways off from what grants no credits."""
+    for i, fault in enumerate(topology.faults):
+        if fault.kind in ("split_network", "split_one_way") and topology.backpressure.policy == "credits":
+            yield Refusal(
+                "credits that are on their way through a split are not simulated",
+                "write another backpressure.policy, or take another kind of fault",
+                ("faults", i, "kind"),
+                fault.kind,
+                reads=("faults", "backpressure.policy"),
             )
 
 

@@ -1,0 +1,51 @@
+"""The faults of the swarm: each must be survived, alone and with any others; up to three are drawn for a topology, one line each.
+
+Those that a topology refuses (a router where there is none) are drawn again. Traffic falls silent at 24 s and the run ends at 40 s: what is still
+away then, or longer, is no fault for this list.
+"""
+
+from __future__ import annotations
+
+from simfabric.chance import below, decision_key
+
+NODES = (
+    "{kind: kill_node, at: 3s, down: 2s}",
+    "{kind: kill_node, at: 11s, down: 300ms, target: {gateway: 0}}",
+    "{kind: kill_node, at: 17s, down: 4s, target: {gateway: all}}",
+    "{kind: restart_node, at: 8s, down: 1s, target: {gateway: all}}",
+    "{kind: rolling_deploy, at: 5s, down: 1s, pause: 2s}",
+    "{kind: kill_node, at: 9s, down: 1s, target: {router: one}}",
+    "{kind: kill_node, at: 6s, down: 9s, target: {router: 0}}",
+    "{kind: drain_node, at: 9s, grace: 2s, down: 1s}",
+    "{kind: crash_loop_node, at: 5s, down: 500ms, pause: 1s}",
+    "{kind: lose_region, at: 7s, down: 3s}",
+)
+LINKS = (
+    "{kind: reset_connections, every: exponential(4s), share: 30%, spread: 500ms, p: 80%}",
+    "{kind: storm_reconnect, at: 9s, spread: 200ms}",
+    "{kind: half_open, at: 7s, share: 40%, spread: 2s}",
+    "{kind: rebind_address, at: 12s, share: 50%}",
+    "{kind: sleep_clients, at: 5s, share: 40%, length: 6s, spread: 1s}",
+    "{kind: slow_clients, at: 6s, share: 50%, length: 5s}",
+    "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
+    "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
+)
+EDGE: tuple[str, ...] = (
+    "{kind: fail_tokens, at: 9s, length: 4s, factor: 0}",
+    "{kind: fail_tokens, at: 10s, length: 2s, factor: 1, errors: 50%, expire: true}",
+)
+ROUTES = (
+    "{kind: corrupt_routes, every: 2s, share: 30%, p: 50%, target: {gateway: minority}}",
+    "{kind: fail_over_store, at: 12500ms, lost: 2s}",
+)
+STATE = ("{kind: degrade_store, at: 4s, length: 3s, factor: 0}", "{kind: degrade_store, every: exponential(6s), length: 2s, factor: 8, p: 70%}")
+BUS: tuple[str, ...] = ()
+FAULTS = (*NODES, *LINKS, *EDGE, *ROUTES, *STATE, *BUS)
+HOW_MANY = (0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 3)  # Faults of a topology, each entry as likely as the others.
+
+
+def drawn_faults(seed: int, attempt: int) -> tuple[str, ...]:
+    """The faults of a draw, in the order of their list; the chance of each is addressed, so that a new kind changes no other draw's number."""
+    count = HOW_MANY[int(below(decision_key(seed, 0, "swarm/faults"), attempt, 0, len(HOW_MANY)))]
+    chosen = {int(below(decision_key(seed, 0, "swarm/fault"), attempt, n, len(FAULTS))) for n in range(count)}
+    return tuple(FAULTS[place] for place in sorted(chosen))
