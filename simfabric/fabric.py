@@ -26,6 +26,7 @@ from simfabric.components.effects import Effect, Effects, Parts
 from simfabric.components.faults import Death, Faults, absent, deaths, lives_of
 from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
+from simfabric.components.hop_faults import HOP_FAULTS, rough_ahead
 from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
 from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
@@ -45,7 +46,7 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS, **HOP_FAULTS}
 
 
 class Fabric:
@@ -79,6 +80,7 @@ class Fabric:
             self.consumers = Consumers(world, columns, self.gateways, pattern == "broadcast")
             world.env.process(self.consumers.committing())
         self.routers = Routers(world, columns, lives, self.gateways.credits) if pattern != "broadcast" else None
+        rough_ahead(world, self.routers, lasting)
         self.replay = Replay(world, columns)
         self.snapshots = Snapshots(world, columns)
         self.bootstrap = Api(world, columns, "bootstrap", BOOTED)

@@ -23,12 +23,12 @@ from simfabric.kernels import clients as kernels
 from simfabric.kernels.churn import Habits, stay_all
 from simfabric.kernels.frames import BOOT, DIAL, KIND_SHIFT, NOTICE, WIDTH
 from simfabric.kernels.inbox import Outbox
-from simfabric.kernels.lifecycle import LIFECYCLE, Fleet
+from simfabric.kernels.lifecycle import LIFECYCLE, NEVER_RESETS, RESETS, Fleet
 from simfabric.kernels.state import DELAY, LIFE
 from simfabric.kernels.tallying import new_tally
 from simfabric.kernels.tickets import TURN
 from simfabric.protocol.machine import EFFECTS, TABLE
-from simfabric.protocol.profiles import DEFAULT, PROFILES
+from simfabric.protocol.profiles import CAP_FIRST, DEFAULT, PROFILES, Profile
 from simfabric.topology import Topology
 from simfabric.world import SECOND, Array, World
 
@@ -45,10 +45,23 @@ def settings_of(topology: Topology) -> Array:
     return np.array(values, np.int64)
 
 
+def old_names(topology: Topology) -> list[str]:
+    """The profiles that faults give to clients for a while; their numbers follow those of the fleet."""
+    return [fault.profile for fault in topology.faults if fault.kind == "old_clients"]
+
+
+def old_profile(topology: Topology, name: str) -> Profile:
+    """An older version of these clients, or another library."""
+    if name in PROFILES:
+        return PROFILES[name]
+    own = topology.clients.reconnect
+    return Profile(CAP_FIRST, own.first, own.factor, own.cap, jitter=0.0 if name == "no_jitter" else own.jitter, reset_on_open=False)
+
+
 def fleet_of(world: World, columns: Columns) -> Fleet:
     """Whose client library each client has, drawn by its number."""
     fleet = world.topology.clients.fleet
-    known = [PROFILES[DEFAULT], *(PROFILES[part.profile] for part in fleet)]
+    known = [PROFILES[DEFAULT], *(PROFILES[part.profile] for part in fleet), *(old_profile(world.topology, name) for name in old_names(world.topology))]
     schedules = [np.array(profile.schedule, np.int64) for profile in known]
     ends = np.cumsum([len(schedule) for schedule in schedules])
     numbers = [
@@ -58,7 +71,10 @@ def fleet_of(world: World, columns: Columns) -> Fleet:
     client = columns.crowd.client.astype(np.int64)
     shares = np.cumsum([1.0 - sum(part.share for part in fleet), *(part.share for part in fleet)])
     profile = np.searchsorted(shares[:-1], uniform(world.key("clients/profile"), client, 0), side="right").astype(np.int8)
-    return Fleet(profile, np.array(numbers, np.int64), np.array([(p.factor, p.centre, p.jitter) for p in known]), np.concatenate(schedules))
+    table = np.array(numbers, np.int64)
+    for place, name in enumerate(old_names(world.topology), 1 + len(fleet)):
+        table[place, RESETS] = NEVER_RESETS if name == "never_reset" else table[place, RESETS]
+    return Fleet(profile, table, np.array([(p.factor, p.centre, p.jitter) for p in known]), np.concatenate(schedules))
 
 
 def habits_of(world: World, columns: Columns) -> Habits:

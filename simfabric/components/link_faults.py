@@ -1,4 +1,4 @@
-"""Faults of connections: they break, fall silent, or sleep with their client.
+"""Faults of connections: they break, fall silent, or sleep with their client; and clients that come back as older versions do.
 
 Which clients are struck, and when, is drawn ahead by the number of the fault and of the client, and stands in the columns before the run begins: what
 is written to a connection is settled then and there. A client that has no connection when it is struck does not notice.
@@ -87,4 +87,34 @@ class Strike:
         return "clients that slept wake"
 
 
-LINK_FAULTS: dict[str, Callable[[Parts], Effect]] = dict.fromkeys(HOW, Strike)
+class Old:
+    """Clients that are an older version for a while; of faults that overlap on one client the last to begin decides."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.own: Array = parts.clients.fleet.profile.copy()
+        self._now: list[Episode] = []
+        topology = parts.world.topology
+        olds = [number for number, fault in enumerate(topology.faults) if fault.kind == "old_clients"]
+        self._place = {number: 1 + len(topology.clients.fleet) + place for place, number in enumerate(olds)}
+
+    def begin(self, episode: Episode) -> str:
+        """From now on they wait as that version does."""
+        self._now.append(episode)
+        self._set()
+        return f"{len(clients_struck(self.parts.world, episode))} clients are old ones: {episode.fault.profile}"
+
+    def end(self, episode: Episode) -> str:
+        """They are up to date."""
+        self._now.remove(episode)
+        self._set()
+        return "the old clients are up to date"
+
+    def _set(self) -> None:
+        profile = self.parts.clients.fleet.profile
+        profile[:] = self.own
+        for episode in self._now:
+            profile[self.parts.columns.seat_of[clients_struck(self.parts.world, episode)]] = self._place[episode.number]
+
+
+LINK_FAULTS: dict[str, Callable[[Parts], Effect]] = {**dict.fromkeys(HOW, Strike), "old_clients": Old}

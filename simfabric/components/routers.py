@@ -16,7 +16,7 @@ gateway (it has senders of its own beside its cores); with credits, what a route
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,7 @@ class Routers(Component):
         self.tally = new_tally(0)
         self.hot = HotWindows(world, columns, self.tally) if topology.hot.policy != "none" else None
         self.gateways: Gateways
+        self.rough: Callable[[Array, Array, int], Array] | None = None  # What faults do to frames on their way; see `hop_faults`.
         self._route = world.kernel(kernels.route)
         self._route_by_lane = world.kernel(kernels.route_by_lane)
         self._route_by_credit = world.kernel(kernels.route_by_credit)
@@ -101,10 +102,12 @@ class Routers(Component):
                 done = self._route(frames, first, count, *others)
             if self._sent[0] == 0 and done < count:
                 self._out.reserve(2 * len(self._out.frames))
+            sent = self._out.frames[: self._sent[0]]
+            if self.rough is not None:
+                sent = self.rough(sent, columns.log.rows, int(columns.log.base[0]))
             if len(self.gateways.nodes.splits):
-                sent = self._out.frames[: self._sent[0]]
                 hold(sent, sent[:, ROW], self.world.topology.network.hop, INWARDS, self.gateways.nodes.splits)
-            self.gateways.inbox.put(self._out.frames, int(self._sent[0]))
+            self.gateways.inbox.put(sent, len(sent))
             first = done
         if self.queue is not None:
             self.queue.keep(frames, count)

@@ -139,7 +139,7 @@ def live(
                     continue
                 crowd.belief[seat] = -1
                 crowd.broke_at[seat] = at
-                ended(seat, at, crowd, settings)
+                ended(seat, at, crowd, settings, fleet)
                 tally.counters[BREAKS] += 1
                 if why in (OVERDUE, RESET):
                     farewell(at, seat, extra, hop, crowd, up, dial, sent)

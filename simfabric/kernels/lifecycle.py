@@ -41,6 +41,7 @@ ASKS_DRAWN, ASKS = 4, 3  # The same of waits before subscribing again: column of
 # its token was refused, and since then it has not been ready.
 BANNER, BOOTED, ASKING, REFETCHED = 1, 2, 4, 8
 KIND, PROFILE_FIRST, PROFILE_CAP, EXTRA_WAIT, LATE, MOST_DIALS, RESETS, SCHEDULE_FROM, SCHEDULE_TO = range(9)  # Columns of `fleet.numbers`.
+NEVER_RESETS = 2  # In RESETS, where 1 is at once, and 0 when a connection has been ready for long.
 FACTOR, CENTRE, JITTER = 0, 1, 2  # Columns of `fleet.shares`.
 NOT_READY = 1 << 60  # `ready_at` of a connection that has not got so far.
 LONG_AGO = -(1 << 60)  # When the clients got ready that are connected as the run begins.
@@ -80,8 +81,10 @@ def ready(seat: int, at: int, behind: bool, table: Any, effects: Any, crowd: Cro
     crowd.flags[seat] &= ~(BANNER | REFETCHED)
 
 
-def ended(seat: int, at: int, crowd: Crowd, settings: Any) -> None:
-    """A connection ended: its attempts are forgotten if it was ready for long enough."""
+def ended(seat: int, at: int, crowd: Crowd, settings: Any, fleet: Fleet) -> None:
+    """A connection ended: its attempts are forgotten if it was ready for long enough, but for clients that never forget."""
+    if fleet.numbers[fleet.profile[seat], RESETS] == NEVER_RESETS:
+        return
     crowd.attempt[seat] = attempt_after(crowd.attempt[seat], at - crowd.ready_at[seat], settings[STABLE_AFTER])
 
 

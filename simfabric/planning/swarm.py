@@ -61,6 +61,10 @@ LINKS = (
     "{kind: split_network, at: 7s, length: 1500ms, target: {gateway: one}}",
     "{kind: split_network, at: 4s, length: 8s, target: {gateway: minority}}",
     "{kind: split_one_way, at: 9s, length: 3s, way: in}",
+    "{kind: reorder_packets, at: 5s, length: 8s, share: 30%, most: 400ms}",
+    "{kind: duplicate_packets, at: 5s, length: 8s, share: 30%, most: 300ms}",
+    "{kind: lose_packets, at: 5s, length: 8s, share: 5%}",
+    "{kind: delay_packets, every: exponential(6s), length: 2s, most: 400ms}",
 )
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
@@ -121,6 +125,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
         f"[{LINKS[0]}, {FAULTS[0]}, {FAULTS[5]}]",
         f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
         f"[{LINKS[8]}, {LINKS[0]}, {FAULTS[1]}]",
+        f"[{LINKS[11]}, {LINKS[12]}, {FAULTS[5]}]",
+        f"[{{kind: old_clients, at: 2s, length: 30s, share: 60%, profile: never_reset}}, {LINKS[0]}]",
     ),
     "backpressure.window": ("4", "16"),
     "gateways.zones": ("2",),

@@ -90,6 +90,30 @@ NETWORK: dict[str, FaultKind] = {
         "those connections, silently, until heartbeats find them",
         "stay open for longer than clients.heartbeat_interval and heartbeat_timeout, lose what was acknowledged",
     ),
+    "reorder_packets": FaultKind(
+        "a `share` of the frames from routers to gateways come up to `most` later, so that others overtake them",
+        _takes("length", "share", "most"),
+        "the order on the wire, delay; clients hold what comes too early",
+        "change the order that users see",
+    ),
+    "duplicate_packets": FaultKind(
+        "a `share` of the frames from routers to gateways come a second time, up to `most` later",
+        _takes("length", "share", "most"),
+        "what is on the wire, the work of gateways",
+        "show a user a message twice",
+    ),
+    "delay_packets": FaultKind(
+        "all frames from routers to gateways come later by `most`",
+        _takes("length", "most"),
+        "delay",
+        "change the order on a connection",
+    ),
+    "lose_packets": FaultKind(
+        "a `share` of the packets from routers to gateways is lost; TCP sends them again, and what follows waits behind them",
+        _takes("length", "share"),
+        "delay, by 200 ms and more",
+        "leave a hole in a connection",
+    ),
     "split_network": FaultKind(
         "gateways and the services behind them (storage, bus, routers, routing store, health checks) cannot reach each other for a while",
         _takes("target", "length"),
@@ -127,6 +151,12 @@ CLIENTS: dict[str, FaultKind] = {
         _takes("share", "spread"),
         "how long they take to connect, replays, the load of balancer and gateways",
         "break the connections of others, lose an acknowledged message, never calm down",
+    ),
+    "old_clients": FaultKind(
+        "a `share` of the clients wait before they dial as older versions or other libraries do, their `profile`",
+        _takes("share", "length", "profile"),
+        "how fast they come back, peaks of dials",
+        "hurt others, never come back",
     ),
     "slow_clients": FaultKind(
         "a `share` of the clients read only as much as `reads` says, for a while",

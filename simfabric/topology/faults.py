@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from simfabric.chance import Law
 from simfabric.errors import Refusal
+from simfabric.topology.clients import OTHERS
 from simfabric.topology.fault_kinds import KINDS, told
 from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, Flag, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
@@ -92,6 +93,12 @@ class Fault(Section):
         "How many gateways: of a rolling_deploy the first ones (not given: all), of a scale_out the last ones (not given: 1).",
     )
     batch: int = leaf(Quantity(COUNT, "1", "100k"), "1", "Gateways that a rolling_deploy restarts at the same time.")
+    profile: str = leaf(
+        Choice(("no_jitter", "never_reset", *OTHERS)),
+        "no_jitter",
+        "How old_clients wait before they dial: as the protocol's own do, but without jitter, or without ever forgetting an attempt; or as another library.",
+    )
+    most: int = leaf(Quantity(DURATION, "0", "1min"), "100ms", "Delay of delay_packets; of the others, the most that a frame is later, drawn evenly.")
     pause: int = leaf(
         Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy, or of a crash_loop_node, and the next end."
     )
@@ -99,7 +106,7 @@ class Fault(Section):
     grace: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "How long a drain_node keeps the connections that it has.")
     errors: float = leaf(Quantity(SHARE, "0", "1"), "0%", "Share of what a service is asked that it answers with an error meanwhile.")
     expire: bool = leaf(Flag(), "false", "Whether the tokens that were given before are void from then on.")
-    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels or dials that it strikes, drawn for each; 0 is no fault.")
+    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels, dials or frames that it strikes, drawn for each; 0 is no fault.")
     lost: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "How far a copy is behind: what was written in so long before is lost; 0 is no fault.")
     way: str = leaf(Choice(("out", "in")), "out", "Which way a split_one_way cuts: what gateways send to the services behind them, or what they get.")
     reads: float = leaf(Quantity(SHARE, "0", "1"), "0%", "What a client still reads, as a share of what the mean connection has been sent until then.")

@@ -14,7 +14,8 @@ from simfabric.units import write_count, write_duration
 if TYPE_CHECKING:
     from simfabric.topology.model import Topology
 
-NO_SESSIONS = frozenset({"sleep_clients"})  # What they do to a client, a session does not do the same way.
+HOPS = ("reorder_packets", "duplicate_packets", "delay_packets", "lose_packets")  # Faults of the hop from routers to gateways.
+NO_SESSIONS = frozenset({"sleep_clients", "old_clients", "reorder_packets"})  # What they do to a client, a session does not do the same way.
 MOST_CREDITS = 50_000_000  # 400 MB.
 
 
@@ -30,7 +31,7 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from faults_find_what_they_need(topology)
     yield from some_gateway_is_there(topology)
     yield from faults_suit_the_clients(topology)
-    yield from splits_have_their_side(topology)
+    yield from hops_are_there(topology)
     yield from direct_fan_out_has_its_log(topology)
     yield from hot_channels_have_their_place(topology)
     yield from credits_have_routers(topology)
@@ -180,17 +181,21 @@ def faults_suit_the_clients(topology: Topology) -> Iterator[Refusal]:
             )
 
 
-def splits_have_their_side(topology: Topology) -> Iterator[Refusal]:
-    """A split cuts gateways off from what grants no credits."""
+def hops_are_there(topology: Topology) -> Iterator[Refusal]:
+    """What happens between routers and gateways needs routers, and frames that stand for themselves."""
     for i, fault in enumerate(topology.faults):
-        if fault.kind in ("split_network", "split_one_way") and topology.backpressure.policy == "credits":
+        where = ("faults", i, "kind")
+        if fault.kind in (*HOPS, "split_network", "split_one_way") and topology.backpressure.policy == "credits":
             yield Refusal(
-                "credits that are on their way through a split are not simulated",
-                "write another backpressure.policy, or take another kind of fault",
-                ("faults", i, "kind"),
-                fault.kind,
-                reads=("faults", "backpressure.policy"),
-            )
+                f"{fault.kind} does not know what becomes of credits on their way",
+                "write another backpressure.policy, or take another kind of fault", where, fault.kind, ("faults", "backpressure.policy"),
+            )  # fmt: skip
+        if fault.kind in HOPS and topology.fanout.pattern == "broadcast":
+            law, cure = f"{fault.kind} strikes frames from routers, and with broadcast there are none", "write fanout.pattern: targeted or direct"
+            yield Refusal(law, cure, where, fault.kind, ("faults", "fanout.pattern"))
+        if fault.kind in HOPS and topology.hot.policy != "none":
+            law, cure = f"{fault.kind} strikes frames that hold one message each", "write hot.policy: none, or take another kind of fault"
+            yield Refusal(law, cure, where, fault.kind, ("faults", "hot.policy"))
 
 
 def some_gateway_is_there(topology: Topology) -> Iterator[Refusal]:

@@ -27,6 +27,7 @@ STORM = "{kind: storm_reconnect, at: 5s}"
 MUTE = "{kind: half_open, at: 5s, share: 50%}"
 MOVE = "{kind: rebind_address, at: 5s, share: 60%}"
 SLEEP = "{kind: sleep_clients, at: 4s, share: 50%, length: 5s, spread: 1s}"
+OLD = "{kind: old_clients, at: 4s, share: 50%, length: 5s, profile: phoenix}"
 ALL = {"reset_connections": LOUD, "storm_reconnect": STORM, "half_open": MUTE, "rebind_address": MOVE, "sleep_clients": SLEEP}
 
 
@@ -61,10 +62,17 @@ def test_half_windows_leave_the_same_behind(kind: str) -> None:
 @pytest.mark.parametrize("kind", ALL)
 def test_a_fault_without_a_chance_or_without_victims_changes_no_bit(kind: str) -> None:
     calm = run(small(run__duration="8s")).digest
-    for neutral in ("p: 0%", "share: 0%", *(["length: 0s"] if kind == "sleep_clients" else [])):
+    for neutral in ("share: 0%", *(["length: 0s"] if kind == "sleep_clients" else [])):
         name = neutral.split(":")[0]
         kept = [part for part in ALL[kind][1:-1].split(", ") if not part.startswith(name)]
         assert run(small(f"{{{', '.join([*kept, neutral])}}}", run__duration="8s")).digest == calm
+
+
+def test_old_clients_change_nothing_where_nobody_dials() -> None:
+    assert run(small(OLD, run__duration="8s")).digest == run(small(run__duration="8s")).digest
+    topology = small(f"{OLD}, {LOUD}", run__duration="11s")
+    half = topology.with_({"run.window": f"{helpers.lookahead_of(topology) // 2}ns"})
+    assert helpers.differences(helpers.run(topology), helpers.run(half)) == []
 
 
 def test_only_who_is_struck_loses_a_connection() -> None:
@@ -117,6 +125,27 @@ def test_sessions_do_the_same() -> None:
     _, facts = ran(small(faults))
     _, same = ran(small(faults, clients__sessions="all"))
     assert differing(facts, same) == []
+
+
+def test_old_clients_without_jitter_come_back_at_the_same_instant() -> None:
+    """The same storm: jitter spreads 20 dials over 0.4 of a first wait of a second; without it all of them queue for handshakes of 15 ms."""
+    changes = {"clients__reconnect__first": "1s", "balancer__servers": "1", "balancer__handshake": "15ms", "clients__delay": "5ms"}
+    old = "{kind: old_clients, at: 2s, length: 9s, profile: no_jitter}"
+    new, aligned = (helpers.run(small(faults, **changes)) for faults in (STORM, f"{old}, {STORM}"))
+    first, last = (np.array([outcome.fabric.columns.crowd.ready_at.min(), outcome.fabric.columns.crowd.ready_at.max()]) / 1e9 for outcome in (new, aligned))
+    assert last[0] - first[0] > 0.1  # Nobody of them is early.
+    assert int(aligned.fabric.clients.fleet.profile.max()) == 0  # And afterwards they are up to date.
+
+
+def test_old_clients_that_never_reset_wait_longer_each_time() -> None:
+    def slowest(faults: str) -> float:
+        found = run(small(f"{faults}{{kind: storm_reconnect, every: 4s}}", clients__reconnect__stable_after="1s")).stage("connect", 1.0)
+        assert found is not None
+        return found
+
+    forgetful, never = slowest(""), slowest("{kind: old_clients, at: 1s, length: 60s, profile: never_reset}, ")
+    assert forgetful < 0.5  # 0.2 s, with jitter, and the way.
+    assert never > 1.5  # 0.2, 0.4, 0.8, 1.6 s: the fourth storm.
 
 
 def test_presence_learns_of_every_end() -> None:

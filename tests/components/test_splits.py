@@ -109,5 +109,5 @@ def test_the_balancer_takes_it_out_and_in_again() -> None:
 
 
 def test_a_split_with_credits_is_refused() -> None:
-    with pytest.raises(TopologyError, match="credits that are on their way"):
+    with pytest.raises(TopologyError, match="what becomes of credits"):
         small(SHORT, backpressure__policy="credits")
