@@ -28,6 +28,7 @@ from simfabric.components.gateways import Gateways
 from simfabric.components.group import Group, router_deaths
 from simfabric.components.hop_faults import HOP_FAULTS, rough_ahead
 from simfabric.components.link_faults import LINK_FAULTS, SILENT_KINDS, strike_ahead
+from simfabric.components.node_faults import NODE_FAULTS
 from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
@@ -46,7 +47,9 @@ from simfabric.topology import Topology
 from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import World
 
-EFFECTS: dict[str, Callable[[Parts], Effect]] = {**STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS, **HOP_FAULTS}
+EFFECTS: dict[str, Callable[[Parts], Effect]] = {
+    **STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS, **HOP_FAULTS, **NODE_FAULTS,
+}  # fmt: skip
 
 
 class Fabric:

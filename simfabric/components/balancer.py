@@ -58,13 +58,16 @@ class Balancer(Component):
         self.policy = policy_of(config)
         self.eligible = np.ones(gateways, bool)
         self.closed = np.zeros(gateways, bool)  # Gateways that drain.
+        self.doubted = np.zeros(gateways, np.int64)  # By how many faults of its checks each is taken for dead.
+        self.forgotten = np.zeros(gateways, np.int64)  # Connections that are open, and of which it does not know.
+        self.late = 0  # By how much its view of who is up is late [ns].
         self.open = np.zeros(gateways, np.int64)  # Connections that the balancer believes to be open.
         self.weight = np.ones(gateways)
         self.back_at = np.zeros(gateways, np.int64)  # When each gateway was last taken in again [ns].
         self.run_at = np.full((gateways, 2), -1, np.int64)  # First check of the last run that found it dead, and alive [ns].
         self.saw = np.ones(gateways, np.int8)  # What the last check found: 1 = alive.
         self.seen_at = np.full(gateways, -1, np.int64)  # When a check first sees the state in which it is [ns].
-        self.cut_off = np.zeros(gateways, bool)  # A split lies between its health checks and these gateways.
+        self.cut_off = np.zeros(gateways, np.int64)  # How many faults lie between its health checks and each gateway.
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
         self.counters = np.zeros(4, np.int64)  # Dials taken, sum of their arrivals, work [ns], dials that waited too long.
@@ -143,37 +146,38 @@ class Balancer(Component):
         """A connection is open no more; those of an earlier life were forgotten when it ended."""
         gateway = gateway_of(ticket)
         if self.alive[gateway] and life_of(ticket) % LIFE == self.incarnation[gateway]:
-            self.open[gateway] -= 1
+            count = self.forgotten if self.forgotten[gateway] > 0 else self.open
+            count[gateway] -= 1
 
     def lost(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a death: connections are seen to close at once, the node is out after `fall` failed checks in a row."""
-        self.open[gateway] = 0
+        self.open[gateway] = self.forgotten[gateway] = 0
         if not self.cut_off[gateway]:
             yield from self._failing(gateway)
 
     def split(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a split: the node is out after `fall` failed checks in a row, and its connections are seen to stay."""
-        self.cut_off[gateway] = True
-        if self.alive[gateway]:
+        self.cut_off[gateway] += 1
+        if self.alive[gateway] and self.cut_off[gateway] == 1:
             yield from self._failing(gateway)
 
     def healed(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after the heal: a node that is up is in again after `rise` good checks in a row."""
-        self.cut_off[gateway] = False
-        if self.alive[gateway]:
+        self.cut_off[gateway] -= 1
+        if self.alive[gateway] and not self.cut_off[gateway]:
             yield from self._passing(gateway)
 
     def _failing(self, gateway: int) -> Generator[Any, Any, None]:
         health = self.world.topology.balancer.health
         first = self._run_of_checks(gateway, 0)
         last = first + (health.fall - 1) * health.interval
-        yield self.world.env.timeout(max(0, last + health.timeout - self.world.now))
+        yield self.world.env.timeout(max(0, last + health.timeout - self.world.now) + self.late)
         if self.eligible[gateway] and self.run_at[gateway, 0] == first and not first < self.run_at[gateway, 1] <= last:
             self.eligible[gateway] = False
 
     def returned(self, gateway: int) -> Generator[Any, Any, None]:
         """The SimPy process after a restart: the node is in again after `rise` good checks in a row, slowly if the policy has a slow start."""
-        self.open[gateway] = 0  # What was handed to the dead node was refused.
+        self.open[gateway] = self.forgotten[gateway] = 0  # What was handed to the dead node was refused.
         if not self.cut_off[gateway]:
             yield from self._passing(gateway)
 
@@ -181,7 +185,7 @@ class Balancer(Component):
         health = self.world.topology.balancer.health
         first = self._run_of_checks(gateway, 1)
         last = first + (health.rise - 1) * health.interval
-        yield self.world.env.timeout(max(0, last - self.world.now))
+        yield self.world.env.timeout(max(0, last - self.world.now) + self.late)
         if self.eligible[gateway] or self.run_at[gateway, 1] != first or first < self.run_at[gateway, 0] <= last:
             return
         self.eligible[gateway] = True
@@ -200,9 +204,11 @@ class Balancer(Component):
         hot = self.hot[dials.client] if len(self.hot) else np.zeros(len(dials), bool)
         for mine, pool in ((~hot, ~self.apart), (hot, self.apart)):
             if mine.any():
-                turn = int(self.picks[pool].sum())
+                turn, well = int(self.picks[pool].sum()), self.eligible & ~self.closed & (self.doubted == 0)
                 gateway[mine] = self.policy.pick(
-                    dials.part(mine), Pool(self.eligible & ~self.closed & pool, self.open, self.weight, self._key, turn), self.world.kernel
+                    dials.part(mine),
+                    Pool(well & pool, self.open, self.weight, self._key, turn),
+                    self.world.kernel,
                 )
         picked = np.bincount(gateway[gateway >= 0], minlength=len(self.open))
         self.open += picked
@@ -217,11 +223,12 @@ class Balancer(Component):
         if self.saw[gateway] == answer:
             self.run_at[gateway, 1 - answer] = -1
         else:
-            self.run_at[gateway, answer] = now + self._next_check(gateway)
-        self.seen_at[gateway] = now + self._next_check(gateway)
+            self.run_at[gateway, answer] = now + self.next_check(gateway)
+        self.seen_at[gateway] = now + self.next_check(gateway)
         return int(self.run_at[gateway, answer])
 
-    def _next_check(self, gateway: int) -> int:
+    def next_check(self, gateway: int) -> int:
+        """Time from now to the next check of this gateway [ns]."""
         interval = self.world.topology.balancer.health.interval
         phase = int(below(self.world.key("balancer/health"), gateway, 0, min(interval, 2**31)))
         return (phase - self.world.now) % interval or interval

@@ -51,6 +51,7 @@ from simfabric.kernels.state import (
     GAP_WAIT,
     GHOSTS,
     INCARNATION,
+    KEY_BAD,
     KEY_DELIVERY,
     KEY_FETCH_RETRY,
     KEY_FRAME,
@@ -134,7 +135,7 @@ def nodes_of(world: World) -> Nodes:
     settings[PRESENCE], settings[UPDATE_BYTES], settings[BY_NUMBER] = presence.enabled, presence.size, presence.looking.share is None
     shares = np.array([topology.clients.reconnect.factor, topology.clients.reconnect.jitter, 0.0])
     shares[LOOKING] = presence.looking.count if presence.looking.share is None else presence.looking.share
-    keys = np.zeros(8, np.int64)
+    keys = np.zeros(9, np.int64)
     names = {
         KEY_HANDSHAKE: "handshake", KEY_SUBSCRIBE: "subscribe", KEY_FRAME: "frame_in", KEY_DELIVERY: "delivery", KEY_PAUSE_EVERY: "pause_every",
         KEY_PAUSE_LENGTH: "pause_length",
@@ -143,6 +144,7 @@ def nodes_of(world: World) -> Nodes:
         keys[place] = world.key(f"gateways/{name}")
     keys[KEY_LOOKING] = world.key("presence/looking")
     keys[KEY_FETCH_RETRY] = world.key("clients/fetch_retry")
+    keys[KEY_BAD] = world.key("gateways/bad")
     state = np.zeros((count, NODE_COLUMNS), np.int64)
     state[:, ALIVE] = 1
     state[:, DIES_AT] = NEVER
@@ -154,7 +156,7 @@ def nodes_of(world: World) -> Nodes:
         first = [draw(every, word(int(keys[KEY_PAUSE_EVERY]), gateway, 0)) for gateway in range(count)]
         pauses[:, PAUSE_AT] = np.repeat(first, config.cores)
     return Nodes(
-        settings, shares, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.full(count, most_of(topology)),
+        settings, shares, keys, state, np.zeros(cores, np.int64), np.zeros(count, np.int64), np.full(count, most_of(topology)), np.zeros(count),
         np.zeros((cores, 2), np.int64), pauses,
         world.table(config.work.handshake), world.table(config.work.subscribe), world.table(config.work.frame_in), world.table(config.work.delivery), every,
         world.table(config.pauses.length if config.pauses else constant(0)), np.zeros((0, 4), np.int64),
@@ -194,6 +196,7 @@ class Gateways(Component):
         self.nodes = nodes_of(world)
         self.nodes.state[:, OPEN] = np.bincount(columns.crowd.home[columns.crowd.home >= 0], minlength=config.count)
         self.most, self._draining = self.nodes.most.copy(), np.zeros(config.count, bool)
+        self._caps: dict[tuple[int, str], list[int]] = {}  # By gateway and reason.
         self.limits = limits_of(world, columns)
         self.credits = credits_of(world, lives)
         regions = max(1, len(world.topology.clients.regions))
@@ -287,11 +290,22 @@ class Gateways(Component):
         self._draining[gateway] = True
         self.nodes.most[gateway] = 0
 
-    def cap(self, gateway: int, most: int) -> None:
-        """From now on, the gateway may have so many connections; those that it has stay."""
-        self.most[gateway] = most
+    def cap(self, gateway: int, why: str, limits: list[int]) -> None:
+        """From now on, these limits of its connections are in force for that reason, besides others; the connections that it has stay."""
+        self._caps[gateway, why] = limits
+        mine = [limit for (whose, _), caps in self._caps.items() if whose == gateway for limit in caps]
+        self.most[gateway] = min([most_of(self.world.topology), *mine])
         if not self._draining[gateway]:
-            self.nodes.most[gateway] = most
+            self.nodes.most[gateway] = self.most[gateway]
+
+    def stop(self, gateway: int, which: slice, lasts: int) -> None:
+        """From now on, these cores stand still for so long [ns]: as with other pauses, that is time in which they are busy."""
+        cores = self.world.topology.gateways.cores
+        free_at = self.nodes.free_at[gateway * cores : (gateway + 1) * cores][which]
+        np.maximum(free_at, self.world.now, out=free_at)
+        free_at += lasts
+        self.nodes.busy[gateway] += lasts * len(free_at)
+        self.workers[0].tally.counters[WORK] += lasts * len(free_at)
 
     def start(self, gateway: int, dies_at: int) -> None:
         """The node is up again, with a new incarnation, empty; `dies_at` is its next scheduled death."""

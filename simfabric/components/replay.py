@@ -18,7 +18,7 @@ from simfabric.kernels import log as kernels
 from simfabric.kernels.frames import KIND_SHIFT, TOPS
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.splitting import INWARDS, hold
-from simfabric.world import World
+from simfabric.world import Array, World
 
 
 class Replay(Component):
@@ -35,7 +35,7 @@ class Replay(Component):
         self.counters = np.zeros(6, np.int64)  # Requests, channels asked, messages sent, served, sum of arrivals, work [ns].
         self.gateways: Gateways
         self._hop = network.replay_hop or network.hop
-        self._request, self._per_message = world.table(config.work), world.table(config.work_per_message)
+        self.laws: tuple[Array, ...] = (world.table(config.work), world.table(config.work_per_message))  # Of a request, and of each message that it returns.
         self._keys = np.array([world.key("replay/request"), world.key("replay/message")], np.int64)
         self._answer = world.kernel(kernels.answer)
         self._out = Outbox()
@@ -56,8 +56,7 @@ class Replay(Component):
             columns.book,
             columns.crowd,
             columns.log,
-            self._request,
-            self._per_message,
+            *self.laws,
             self._keys,
             self._hop,
             out,

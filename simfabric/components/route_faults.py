@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from simfabric.chance import uniform
 from simfabric.components.effects import Effect, Parts
 from simfabric.components.routers import Routers
 from simfabric.components.schedule import Episode, gateways_struck
@@ -69,4 +70,23 @@ class FailedOver(LostRoutes):
         return f"routes registered in the last {episode.fault.lost / 1e9:g} s"
 
 
-ROUTE_FAULTS: dict[str, Callable[[Parts], Effect]] = {"corrupt_routes": LostRoutes, "fail_over_store": FailedOver}
+class FlushedCaches:
+    """What routers have cached of a share of the channels is gone: each must be read again from the store."""
+
+    def __init__(self, parts: Parts) -> None:
+        assert parts.routers is not None, "refused by the topology"
+        self.routers, self.key = parts.routers, parts.world.key("faults/caches")
+
+    def begin(self, episode: Episode) -> str:
+        """They are empty."""
+        cached = self.routers.state.refreshed_at
+        channels = np.arange(cached.shape[1], dtype=np.int64) + episode.number * 100_000_000
+        cached[:, uniform(self.key, channels, episode.n) < episode.fault.share] = 0
+        return f"{episode.fault.share:.0%} of the cached routes flushed"
+
+    def end(self, episode: Episode) -> str:
+        """They fill by themselves."""
+        return "caches fill again"
+
+
+ROUTE_FAULTS: dict[str, Callable[[Parts], Effect]] = {"corrupt_routes": LostRoutes, "fail_over_store": FailedOver, "flush_caches": FlushedCaches}

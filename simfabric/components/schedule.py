@@ -19,7 +19,7 @@ from simfabric.topology.fault_kinds import KINDS
 from simfabric.topology.faults import Fault
 from simfabric.world import World
 
-NEUTRAL = ("share", "lost")  # Keys that make a fault none when they are 0.
+NEUTRAL = ("share", "lost", "late")  # Keys that make a fault none when they are 0.
 
 
 @dataclass(frozen=True, slots=True)

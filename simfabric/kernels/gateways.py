@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simfabric.chance import draw, word
+from simfabric.chance import draw, uniform, word
 from simfabric.compiling import inlined
 from simfabric.kernels.catching_up import answered_by, forget_held, give_up
 from simfabric.kernels.cores import begin, core_of, finish, worked
@@ -28,6 +28,7 @@ from simfabric.kernels.state import (
     FATE,
     INCARNATION,
     INCARNATION_OF,
+    KEY_BAD,
     KEY_FRAME,
     KEY_HANDSHAKE,
     KEY_SUBSCRIBE,
@@ -169,12 +170,17 @@ def publish(at: int, gateway: int, message: int, life: int, nodes: Nodes, crowd:
 
 
 def shake_hands(at: int, gateway: int, seat: int, incarnation: int, nodes: Nodes, crowd: Crowd, outs: Outs, tally: Tally) -> None:
-    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn, full or too busy, or the token void."""
+    """A dial that the balancer sent here: accept it, or refuse it when the node is dead, reborn, full, too busy or bad, or the token void."""
     n = outs.sent[1]
     outs.sent[1] = n + 1
     outs.down[n, 2] = 0
     outs.down[n, 3] = seat
-    if nodes.state[gateway, ALIVE] == 0 or incarnation != nodes.state[gateway, INCARNATION] or nodes.state[gateway, OPEN] >= nodes.most[gateway]:
+    if (
+        nodes.state[gateway, ALIVE] == 0
+        or incarnation != nodes.state[gateway, INCARNATION]
+        or nodes.state[gateway, OPEN] >= nodes.most[gateway]
+        or (nodes.bad[gateway] > 0 and uniform(nodes.keys[KEY_BAD], crowd.client[seat], at) < nodes.bad[gateway])
+    ):
         tally.counters[TURNED_AWAY] += 1
         outs.down[n, 0] = at + crowd.link[seat, DELAY]
         outs.down[n, 1] = (6 << 56) | seat

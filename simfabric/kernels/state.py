@@ -109,6 +109,7 @@ NODE_SETTINGS = 32
 FETCH_FACTOR, FETCH_JITTER = 0, 1
 FETCHES = 3  # Column of `crowd.drawn`; see kernels/lifecycle.py for the others.
 KEY_HANDSHAKE, KEY_SUBSCRIBE, KEY_FRAME, KEY_DELIVERY, KEY_PAUSE_EVERY, KEY_PAUSE_LENGTH, KEY_FETCH_RETRY = range(7)
+KEY_BAD = 8  # 7 is that of `looking`.
 PAUSE_AT, PAUSE_NUMBER, PAUSE_UNTIL = 0, 1, 2  # Columns of a core's pauses.
 
 
@@ -117,11 +118,12 @@ class Nodes(NamedTuple):
 
     settings: Any  # int64[NODE_SETTINGS]
     shares: Any  # float64[3]: how waits for a fetch grow and spread; who looks at presence.
-    keys: Any  # int64[8]: keys of chance.
+    keys: Any  # int64[9]: keys of chance.
     state: Any  # int64[gateways, 8]
     free_at: Any  # int64[gateways * cores]: when a core is next idle [ns].
     busy: Any  # int64[gateways]: work given so far [ns].
     most: Any  # int64[gateways]: connections that each may have.
+    bad: Any  # float64[gateways]: share of the dials that each refuses for no reason of theirs.
     turn: Any  # int64[gateways * cores, 2]: the last frame that each core took up, and when [ns].
     pauses: Any  # int64[gateways * cores, 3]: next pause [ns], its number, end of the last one [ns].
     handshake: Any  # Laws as float64 tables.

@@ -40,32 +40,6 @@ traffic: [{name: chat, per: all, rate: 12/s, until: 24s}]
 """
 TYPING = "{name: typing, per: all, rate: 4/s, lane: transient, size: 100B, until: 24s}"
 LOUD = "{name: chat, per: all, rate: 60/s, size: 2KB, until: 24s}"
-FAULTS = (
-    "{kind: kill_node, at: 3s, down: 2s}",
-    "{kind: kill_node, at: 11s, down: 300ms, target: {gateway: 0}}",
-    "{kind: kill_node, at: 17s, down: 4s, target: {gateway: all}}",
-    "{kind: restart_node, at: 8s, down: 1s, target: {gateway: all}}",
-    "{kind: rolling_deploy, at: 5s, down: 1s, pause: 2s}",
-    "{kind: kill_node, at: 9s, down: 1s, target: {router: one}}",
-    "{kind: kill_node, at: 6s, down: 9s, target: {router: 0}}",
-)
-LINKS = (
-    "{kind: reset_connections, every: exponential(4s), share: 30%, spread: 500ms, p: 80%}",
-    "{kind: storm_reconnect, at: 9s, spread: 200ms}",
-    "{kind: half_open, at: 7s, share: 40%, spread: 2s}",
-    "{kind: rebind_address, at: 12s, share: 50%}",
-    "{kind: sleep_clients, at: 5s, share: 40%, length: 6s, spread: 1s}",
-    "{kind: slow_clients, at: 6s, share: 50%, length: 5s}",
-    "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
-    "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
-    "{kind: split_network, at: 7s, length: 1500ms, target: {gateway: one}}",
-    "{kind: split_network, at: 4s, length: 8s, target: {gateway: minority}}",
-    "{kind: split_one_way, at: 9s, length: 3s, way: in}",
-    "{kind: reorder_packets, at: 5s, length: 8s, share: 30%, most: 400ms}",
-    "{kind: duplicate_packets, at: 5s, length: 8s, share: 30%, most: 300ms}",
-    "{kind: lose_packets, at: 5s, length: 8s, share: 5%}",
-    "{kind: delay_packets, every: exponential(6s), length: 2s, most: 400ms}",
-)
 CHOICES: dict[str, tuple[str, ...]] = {
     "clients.count": ("1", "5", "30"),
     "clients.subscriptions": ("0", "1", "6"),
@@ -119,15 +93,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "apis.snapshot.errors": ("30%",),
     "apis.token.ttl": ("10s",),
     "traffic": (f"[{LOUD}]", f"[{{name: chat, per: all, rate: 12/s, until: 24s}}, {TYPING}]", f"[{LOUD}, {TYPING}]"),
-    "faults": (
-        *(f"[{', '.join(FAULTS[n] for n in which)}]" for which in ((0,), (1, 2), (3,), (4,), (5,), (6,), (0, 1, 5))),
-        *(f"[{fault}]" for fault in LINKS),
-        f"[{LINKS[0]}, {FAULTS[0]}, {FAULTS[5]}]",
-        f"[{LINKS[2]}, {LINKS[4]}, {FAULTS[3]}]",
-        f"[{LINKS[8]}, {LINKS[0]}, {FAULTS[1]}]",
-        f"[{LINKS[11]}, {LINKS[12]}, {FAULTS[5]}]",
-        f"[{{kind: old_clients, at: 2s, length: 30s, share: 60%, profile: never_reset}}, {LINKS[0]}]",
-    ),
     "backpressure.window": ("4", "16"),
     "gateways.zones": ("2",),
 }

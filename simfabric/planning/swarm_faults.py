@@ -19,6 +19,10 @@ NODES = (
     "{kind: drain_node, at: 9s, grace: 2s, down: 1s}",
     "{kind: crash_loop_node, at: 5s, down: 500ms, pause: 1s}",
     "{kind: lose_region, at: 7s, down: 3s}",
+    "{kind: pause_node, at: 6s, length: 5s}",
+    "{kind: stall_loop, every: exponential(5s), length: 400ms, target: {gateway: all}}",
+    "{kind: exhaust_descriptors, at: 5s, length: 9s, limit: 2}",
+    "{kind: push_bad_config, at: 6s, length: 3s, factor: 30}",
 )
 LINKS = (
     "{kind: reset_connections, every: exponential(4s), share: 30%, spread: 500ms, p: 80%}",
@@ -29,8 +33,23 @@ LINKS = (
     "{kind: slow_clients, at: 6s, share: 50%, length: 5s}",
     "{kind: cap_bandwidth, at: 6s, share: 50%, length: 7s, bandwidth: 16kbit/s}",
     "{kind: clog_link, every: exponential(5s), share: 40%, length: 1500ms}",
+    "{kind: split_network, at: 7s, length: 1500ms, target: {gateway: one}}",
+    "{kind: split_network, at: 4s, length: 8s, target: {gateway: minority}}",
+    "{kind: split_one_way, at: 9s, length: 3s, way: in}",
+    "{kind: reorder_packets, at: 5s, length: 8s, share: 30%, most: 400ms}",
+    "{kind: duplicate_packets, at: 5s, length: 8s, share: 30%, most: 300ms}",
+    "{kind: lose_packets, at: 5s, length: 8s, share: 5%}",
+    "{kind: delay_packets, every: exponential(6s), length: 2s, most: 400ms}",
+    "{kind: old_clients, at: 2s, length: 30s, share: 60%, profile: never_reset}",
 )
-EDGE: tuple[str, ...] = (
+EDGE = (
+    "{kind: slow_handshakes, at: 10s, length: 3s, factor: 50}",
+    "{kind: lose_balancer, at: 9s, length: 3s}",
+    "{kind: stale_balancer, at: 2s, length: 12s, late: 3s}",
+    "{kind: flap_health, at: 6s, length: 6s, share: 40%, target: {gateway: all}}",
+    "{kind: bad_canary, at: 7s, length: 6s, share: 70%}",
+    "{kind: limit_api, at: 7s, length: 6s, factor: 20}",
+    "{kind: limit_api, at: 7s, length: 6s, api: snapshot, factor: 1, errors: 40%}",
     "{kind: fail_tokens, at: 9s, length: 4s, factor: 0}",
     "{kind: fail_tokens, at: 10s, length: 2s, factor: 1, errors: 50%, expire: true}",
 )

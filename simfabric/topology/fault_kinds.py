@@ -62,6 +62,30 @@ NODES: dict[str, FaultKind] = {
         "hurt clients of other zones, deliver twice to a user",
         dies=True,
     ),
+    "pause_node": FaultKind(
+        "the gateway stands still for a while with all its cores (a collection, a steal): it answers no check and renews no lease",
+        _takes("target", "length"),
+        "delay of its clients; routes to it, when its leases end meanwhile, until it goes on",
+        "break connections, lose what was routed meanwhile",
+    ),
+    "stall_loop": FaultKind(
+        "one core of the gateway, an event loop, stands still for a while, and the others work on",
+        _takes("target", "length"),
+        "delay of that core's connections",
+        "change the order on a connection",
+    ),
+    "exhaust_descriptors": FaultKind(
+        "for a while the gateway may have at most `limit` connections",
+        _takes("target", "length", "limit"),
+        "new dials to it, which are refused",
+        "hurt open connections",
+    ),
+    "push_bad_config": FaultKind(
+        "until it is rolled back every gateway has a wrong `setting`: each piece of work takes `factor` times as long, or `limit` is the most connections",
+        _takes("length", "setting", "factor", "limit"),
+        "what the setting governs",
+        "hurt anything once it is rolled back",
+    ),
     "rolling_deploy": FaultKind(
         "one batch of gateways after the other is restarted by plan",
         _takes("down", "count", "batch", "pause"),
@@ -172,6 +196,43 @@ CLIENTS: dict[str, FaultKind] = {
     ),
 }
 EDGE: dict[str, FaultKind] = {
+    "limit_api": FaultKind(
+        "for a while the service `api` (replay, snapshot or bootstrap) works `factor` times slower (0: not at all), and `errors` of its answers are errors "
+        "(of replay: none)",
+        _takes("length", "api", "factor", "errors"),
+        "how long clients take to catch up, snapshots",
+        "call a hole recovered, let clients ask again without a wait",
+    ),
+    "slow_handshakes": FaultKind(
+        "for a while the balancer's TLS handshakes take `factor` times as long; with factor 0 it does none",
+        _takes("length", "factor"),
+        "how long clients take to connect, the balancer's queue",
+        "hurt open connections",
+    ),
+    "lose_balancer": FaultKind(
+        "for a while the balancer shakes no hands; its table of open connections is gone until it is back, and that of cookies for ever",
+        _takes("length"),
+        "how long clients take to connect, balance, affinity by cookie",
+        "break connections, send dials to gateways that are known to be dead",
+    ),
+    "stale_balancer": FaultKind(
+        "what the balancer's checks find meanwhile takes effect `late` too late",
+        _takes("length", "late"),
+        "dials, which go to gateways that are dead and are refused",
+        "let clients dial without a backoff",
+    ),
+    "flap_health": FaultKind(
+        "for a while a `share` of the health checks of the gateways that are struck get lost, each by chance",
+        _takes("target", "length", "share"),
+        "placement",
+        "break connections, keep gateways flapping afterwards",
+    ),
+    "bad_canary": FaultKind(
+        "for a while the gateways that are struck refuse a `share` of the dials that reach them, each by chance",
+        _takes("target", "length", "share"),
+        "those dials, which are tried again elsewhere",
+        "hurt open connections, win dials since few connections are open",
+    ),
     "fail_tokens": FaultKind(
         "for a while the token API works `factor` times slower (0: not at all), `errors` of its answers are errors, and with `expire` the tokens that it "
         "gave before are void: gateways refuse them, and clients fetch a new one at once",
@@ -193,6 +254,12 @@ STATE: dict[str, FaultKind] = {
         _takes("target", "share"),
         "messages to these gateways, which clients fetch from the log when they see the gap",
         "lack a route for longer than it takes to register it; keep a gap after the next message",
+    ),
+    "flush_caches": FaultKind(
+        "what routers have cached of the routes of a `share` of the channels is gone",
+        _takes("share"),
+        "delay, and the load of the store of routes, until the caches are warm",
+        "lose a message, collapse",
     ),
     "fail_over_store": FaultKind(
         "the store of routes goes on with a copy that is behind: routes registered in the last `lost` are gone until the next heartbeat of their gateway",

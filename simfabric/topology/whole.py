@@ -155,6 +155,13 @@ def faults_strike_someone(topology: Topology) -> Iterator[Refusal]:
             )
 
 
+def longest_pause(topology: Topology) -> int:
+    """How long a gateway may say nothing before anybody but the balancer and the routing table takes it for dead [ns]."""
+    presence = topology.presence
+    lease = presence.lease - presence.heartbeat if presence.enabled else topology.clients.heartbeat_timeout
+    return min(topology.clients.heartbeat_timeout, lease)
+
+
 def faults_find_what_they_need(topology: Topology) -> Iterator[Refusal]:
     """A fault of routes needs routes, one of tokens needs tokens, and a client that a gateway refuses for its token must know what to do."""
     for i, fault in enumerate(topology.faults):
@@ -163,6 +170,15 @@ def faults_find_what_they_need(topology: Topology) -> Iterator[Refusal]:
             yield Refusal("with broadcast there are no routes", "take fanout.pattern targeted or direct", place, kind, ("fanout.pattern",))
         if kind == "fail_tokens" and topology.apis.token.ttl == 0:
             yield Refusal("clients need no token", "lengthen apis.token.ttl", place, kind, ("apis.token.ttl",))
+        if kind == "flush_caches" and (topology.fanout.pattern == "broadcast" or topology.routing.cache == 0):
+            yield Refusal("no router has a cache", "take another fanout.pattern, and lengthen routing.cache", place, kind, ("fanout.pattern", "routing.cache"))
+        if kind == "limit_api" and fault.api == "replay" and fault.errors:
+            yield Refusal("the replay service answers all that it is asked", "leave errors out, or write factor", ("faults", i, "errors"), str(fault.errors))
+        if kind == "pause_node" and fault.length >= longest_pause(topology):
+            law = f"a pause must be shorter than {write_duration(longest_pause(topology))}, or clients and the presence store would take the node for dead"
+            cure = "shorten length, lengthen clients.heartbeat_timeout or presence.lease, or write kind: kill_node"
+            reads = ("clients.heartbeat_timeout", "presence.lease", "presence.heartbeat")
+            yield Refusal(law, cure, ("faults", i, "length"), write_duration(fault.length), reads)
         if fault.expire and topology.clients.fleet:
             law, cure = "only the protocol's own clients are known to fetch a new token at once", "leave expire or clients.fleet out"
             yield Refusal(law, cure, ("faults", i, "expire"), "true", ("clients.fleet",))

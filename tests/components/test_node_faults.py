@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pytest
 
@@ -12,23 +10,12 @@ from simfabric.errors import TopologyError
 from simfabric.fabric import Fabric
 from simfabric.kernels.clients import OFFLINES
 from simfabric.kernels.state import ACCEPTED, GATEWAY, INCARNATION_OF, SLOTS_FIRST, VISIBLE_FROM
-from simfabric.running import Result, run
-from simfabric.topology import Topology, loads
+from simfabric.running import run
+from simfabric.topology import Topology
 from simfabric.world import SECOND, World
+from tests.components.faulty import ALL_DIE, lacks, ordinary, small, upto
 from tests.sessions.comparing import differing, ran
 
-SMALL = """
-version: 1
-run: {duration: 14s, warmup: 0s, compiled: never}
-clients: {count: 16, subscriptions: 2, delay: "uniform(1ms, 20ms)", notice: 500ms, reconnect: {first: 200ms, cap: 1s}}
-channels: {count: 4}
-gateways: {count: 4, zones: 2, drain: {spread: 1s}}
-balancer: {health: {interval: 500ms, timeout: 200ms, fall: 2, rise: 2}}
-bus: {partitions: 4, brokers: 1, replication: 1, commit_every: 1s, session_timeout: 2s}
-routing: {heartbeat: 1s, ttl: 3s, cache: 0s}
-traffic: [{name: chat, per: all, rate: 12/s, until: 10s}]
-"""
-ALL_DIE = "{kind: kill_node, at: 4s, down: 100ms, target: {gateway: all}}"
 KILLED = {"fail_tokens", "fail_over_store"}  # Seen only by who dials.
 FAULTS = {
     "drain_node": "{kind: drain_node, at: 3s, grace: 2s, down: 1s}",
@@ -39,7 +26,7 @@ FAULTS = {
     "fail_over_store": "{kind: fail_over_store, at: 5500ms, lost: 2s}",
 }
 NEUTRAL = [
-    *(fault.replace("{kind", "{p: 0%, kind") for fault in FAULTS.values()),
+    ", ".join(fault.replace("{kind", "{p: 0%, kind") for fault in FAULTS.values()),
     "{kind: fail_tokens, at: 3s, length: 0s}",
     "{kind: fail_tokens, at: 3s, factor: 1}",
     "{kind: corrupt_routes, at: 4s, share: 0%}",
@@ -47,31 +34,9 @@ NEUTRAL = [
 ]
 
 
-def small(*faults: str, **changes: str) -> Topology:
-    sets = [f"{path.replace('__', '.')}={value}" for path, value in changes.items()]
-    return loads(SMALL + f"faults: [{', '.join(faults)}]\n", sets=sets)
-
-
 def faulty(kind: str) -> Topology:
     """The small fabric with one fault, and a death of all where only who dials feels it."""
     return small(FAULTS[kind], *([ALL_DIE] if kind in KILLED else []))
-
-
-@functools.cache
-def ordinary(killed: bool) -> Result:
-    """The run without the fault."""
-    return run(small(*([ALL_DIE] if killed else [])))
-
-
-def upto(fabric: Fabric, at_s: float) -> None:
-    """Run a fabric on until that time [s]."""
-    env = fabric.world.env
-    env.run(until=env.process(fabric.conductor.process(int(at_s * SECOND))))
-
-
-def lacks(result: Result) -> int:
-    """Messages that connected clients lack at the end."""
-    return result.end.logged - result.end.cursors - result.end.away_lacks
 
 
 @pytest.mark.parametrize("kind", FAULTS)
