@@ -17,6 +17,7 @@ from collections.abc import Callable
 from simfabric.components.apis import Api, Snapshots
 from simfabric.components.balancer import Balancer
 from simfabric.components.bus import Brokers, Consumers, Producers, partitions_of_channels
+from simfabric.components.bus_faults import BUS_FAULTS
 from simfabric.components.clients import Clients
 from simfabric.components.columns import Columns, identities
 from simfabric.components.component import Component
@@ -33,6 +34,7 @@ from simfabric.components.pace_faults import PACE_FAULTS, pace_ahead
 from simfabric.components.presence import Presence
 from simfabric.components.pressure import Pressure
 from simfabric.components.publishers import Publishers
+from simfabric.components.record_faults import RECORD_FAULTS
 from simfabric.components.replay import Replay
 from simfabric.components.route_faults import ROUTE_FAULTS
 from simfabric.components.routers import Routers
@@ -40,6 +42,7 @@ from simfabric.components.schedule import episodes
 from simfabric.components.splits import SPLITS, splits_of
 from simfabric.components.state_faults import STATE_FAULTS
 from simfabric.components.storage import Storage
+from simfabric.components.surges import TRAFFIC_FAULTS, surges
 from simfabric.kernels.frames import BOOTED, TOKEN
 from simfabric.kernels.slow import SWEEP
 from simfabric.kernels.state import ALIVE, INCARNATION
@@ -49,6 +52,7 @@ from simfabric.world import World
 
 EFFECTS: dict[str, Callable[[Parts], Effect]] = {
     **STATE_FAULTS, **LINK_FAULTS, **PACE_FAULTS, **EDGE_FAULTS, **ROUTE_FAULTS, **SPLITS, **HOP_FAULTS, **NODE_FAULTS,
+    **BUS_FAULTS, **RECORD_FAULTS, **TRAFFIC_FAULTS,
 }  # fmt: skip
 
 
@@ -69,6 +73,7 @@ class Fabric:
         strike_ahead(world, columns, lasting)
         pace_ahead(columns, lasting)
         self.publishers = Publishers(world, columns)
+        self.publishers.streams += surges(world, columns)
         self.clients = Clients(world, columns)
         lives = lives_of(planned)
         self.gateways = Gateways(world, columns, lives)
@@ -101,8 +106,9 @@ class Fabric:
         self.planned: list[Death] = planned
         self.faults = Faults(world, planned, self.gateways, self.clients, self.balancer, self.routers, self.consumers, self.presence)
         struck = router_deaths(world, topology)
+        self.group: Group | None = None
         if struck and self.routers and self.brokers and self.consumers:
-            Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
+            self.group = Group(world, self.routers, self.brokers, self.consumers, struck, self.faults.events)
         Effects(self._parts(), lasting, EFFECTS, self.faults.events)
         self.pressure = Pressure(world, self.gateways, self.consumers, self.routers, self.faults.events)
 

@@ -95,6 +95,7 @@ class Checkpoint:
     queues: tuple[Queue, ...]
     busy: tuple[Busy, ...]
     presence: Watched | None = None  # Where the fabric keeps presence.
+    aside: dict[str, int] = field(default_factory=dict)  # Records that routers passed over, by reason: nobody gets them live.
 
 
 TIMELINE = (

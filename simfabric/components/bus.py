@@ -5,13 +5,15 @@
 A channel's key decides its partition (Kafka's own partitioner); partitions have their leaders round robin on the brokers. A record gets
 its offset and its channel's sequence when the leader appends it, and is visible when all in-sync replicas have it (high watermark).
 
-Leaves out: at most five requests in flight per producer, leader changes, log segments and the page cache.
+A broker that goes away leaves its partitions to others: see `bus_faults`. They are fetched apart from the others of their new leader.
+
+Leaves out: at most five requests in flight per producer, log segments and the page cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,13 +21,16 @@ from simfabric.components.columns import Columns
 from simfabric.components.component import Component
 from simfabric.components.gateways import Gateways
 from simfabric.kernels import bus as kernels
-from simfabric.kernels.frames import ITEM, NEVER, ROW
+from simfabric.kernels.frames import AT, EXTRA, ID, ITEM, NEVER, ROW, WIDTH
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.splitting import INWARDS, OUTWARDS, hold
 from simfabric.kernels.state import INCARNATION, ROUTED_AT
 from simfabric.kernels.tallying import new_tally
 from simfabric.policies.partitioning import ASSIGNORS, channel_partitions
 from simfabric.world import Array, World
+
+if TYPE_CHECKING:
+    from simfabric.components.leadership import Leadership
 
 ACKS = {"none": 0, "leader": 1, "all": 2}
 
@@ -108,7 +113,12 @@ class Brokers(Component):
         super().__init__(world)
         bus = world.topology.bus
         self.columns = columns
-        self.leader_of = (np.arange(bus.partitions) % bus.brokers).astype(np.int32)
+        self.shelf_of = (np.arange(bus.partitions) % bus.brokers).astype(np.int32)  # The broker that leads it by plan, on whose shelf it is fetched.
+        self.leader_of = self.shelf_of.copy()
+        self.taken_from: Array | None = None  # int64[partitions]: a record that comes before that is taken up then [ns]; None: always at once.
+        self.held = np.empty((0, WIDTH), np.int64)  # Frames of records that wait for that, by the time at which they will be taken up.
+        self.leadership: Leadership | None = None  # Where brokers may go away.
+        self.unsettled: list[Array] | None = None  # int64[n, 3]: messages, when their leaders had them [ns] and producers, where these may lose them.
         self.partition = np.zeros((bus.partitions, kernels.PARTITION_COLUMNS), np.int64)
         self.partition[:, kernels.LAST_BATCH_AT] = -1
         self.free_at = np.zeros(bus.brokers * bus.threads, np.int64)
@@ -117,21 +127,60 @@ class Brokers(Component):
         self.consumers: Component
         self._law, self._replica = world.table(bus.work), world.table(bus.replica_delay)
         self._keys = np.array([world.key("bus/append"), world.key("bus/replica")], np.int64)
+        self._at_once = np.zeros(1, np.int64)
         self._append = world.kernel(kernels.append_records)
         self._out = Outbox()
 
     def advance(self, end: int) -> None:
         """Append what is due."""
         frames, count = self.inbox.take(end)
+        if self.taken_from is not None:
+            frames = self._taken(frames[:count], end)
+            count = len(frames)
         if count == 0:
             return
         bus, network, run = self.world.topology.bus, self.world.topology.network, self.world.topology.run
-        out = self._out.reserve(count)
+        out, taken_from = self._out.reserve(count), self._at_once if self.taken_from is None else self.taken_from
         self._append(
-            frames, count, bus.threads, self.leader_of, self.partition, self.free_at, self.busy, self._law, round(bus.work_per_byte * (1 << 20)), self._replica,
-            int(bus.replication > 1), self._keys, ACKS[bus.acks], run.warmup, network.bus_hop or network.hop, self.columns.log, out, self.tally,
+            frames, count, bus.threads, self.leader_of, self.shelf_of, taken_from, self.partition, self.free_at, self.busy, self._law,
+            round(bus.work_per_byte * (1 << 20)), self._replica, int(bus.replication > 1), self._keys, ACKS[bus.acks], run.warmup,
+            network.bus_hop or network.hop, int(self.unsettled is not None), self.columns.log, out, self.tally,
         )  # fmt: skip
+        if self.unsettled is not None:
+            self.unsettled.append(frames[:count, [ITEM, ID, EXTRA]])
         self.consumers.inbox.put(out, count)
+        if self.unsettled is not None and len(self.unsettled) > 256:
+            self.not_settled(out[:0])
+
+    def not_settled(self, frames: Array) -> Array:
+        """int64[n, 3]: of the records of these frames, message, when its leader had it [ns], and producer; the others are forgotten, being settled."""
+        known = np.concatenate([*(self.unsettled or []), np.empty((0, 3), np.int64)])
+        self.unsettled = [known[np.isin(known[:, 0], self.consumers.inbox.waiting()[:, ITEM])]]
+        return np.asarray(known[np.isin(known[:, 0], frames[:, ITEM])])
+
+    def earliest(self) -> int:
+        """The next record, or the first that waits for its partition."""
+        due = self.inbox.earliest()
+        return min(due, int(self._begins(self.held).min())) if len(self.held) else due
+
+    @property
+    def waiting(self) -> Array:
+        """Frames that have arrived and wait for their partition."""
+        return self.held
+
+    def _begins(self, frames: Array) -> Array:
+        """When each can be taken up [ns]."""
+        assert self.taken_from is not None
+        return np.asarray(np.maximum(frames[:, AT], self.taken_from[frames[:, ROW]]))
+
+    def _taken(self, frames: Array, end: int) -> Array:
+        """The frames that are taken up before `end`, in order; the others are held back."""
+        frames = np.concatenate([self.held, frames])
+        begins = self._begins(frames)
+        order = np.argsort(begins, kind="stable")  # What was held back came first.
+        due = int((begins < end).sum())
+        self.held = frames[order[due:]]
+        return np.asarray(frames[order[:due]])
 
 
 class Consumers(Component):
@@ -147,9 +196,11 @@ class Consumers(Component):
         self.gateways = gateways
         self.broadcast = broadcast
         self.count = topology.gateways.count if broadcast else topology.fanout.routers
+        self.nobody = self.count if topology.faults and not broadcast else -1  # A consumer that never asks: who has partitions that stand still.
+        rows = self.count + int(self.nobody > 0)
         members = np.arange(self.count, dtype=np.int64)
         owner = np.full(bus.partitions, -1, np.int64) if broadcast else ASSIGNORS[bus.assignor](members, bus.partitions)
-        reading = np.zeros((self.count, bus.brokers, 2), np.int64)
+        reading = np.zeros((rows, bus.brokers, 2), np.int64)
         reading[:, :, kernels.RESPONDED_AT] = -(1 << 40)  # A fetch waits at every broker from the start.
         self.shelf = kernels.Shelf(
             records=np.empty((bus.brokers, 256, kernels.RECORD_COLUMNS), np.int64),
@@ -157,18 +208,20 @@ class Consumers(Component):
             first=np.zeros(bus.brokers, np.int64),
             visible=np.zeros(bus.partitions, np.int64),
             reading=reading,
-            fetched=np.zeros((self.count, bus.partitions), np.int64),
+            fetched=np.zeros((rows, bus.partitions), np.int64),
             owner_of=owner.astype(np.int32),
-            alive=np.ones(self.count, np.int8),
-            paused=np.zeros((self.count, bus.brokers), np.int8),
+            alive=(np.arange(rows) < self.count).astype(np.int8),
+            paused=np.zeros((rows, bus.brokers), np.int8),
         )
-        self.committed = np.zeros((self.count, bus.partitions), np.int64)
+        self.committed = np.zeros((rows, bus.partitions), np.int64)
+        self.led_from = np.zeros(bus.brokers, np.int64)  # Nobody answers fetches of its shelf before that [ns].
         self.handed: list[Array] | None = None  # Frames of records since their consumer's last commit; kept where a consumer may die.
         self.to: Component
         self._next = NEVER
         self._put_on_shelf = world.kernel(kernels.put_on_shelf)
         self._fetch = world.kernel(kernels.fetch)
         self._clear_shelf = world.kernel(kernels.clear_shelf)
+        self._turn = 2 * (topology.network.bus_hop or topology.network.hop)  # From an answer to the arrival of the next fetch [ns].
         self._state = np.zeros(2, np.int64)  # When the next answer is due [ns]; 1 when the outbox lacked room.
         self._out = Outbox(4096)
 
@@ -229,7 +282,7 @@ class Consumers(Component):
     @property
     def paused(self) -> Array:
         """bool[consumers]: those that do not fetch as they like."""
-        return np.asarray(self.shelf.paused.any(axis=1))
+        return np.asarray(self.shelf.paused[: self.count].any(axis=1))
 
     def pause(self, consumer: int) -> None:
         """It asks for nothing from now on."""
@@ -237,11 +290,10 @@ class Consumers(Component):
 
     def resume(self, consumer: int) -> None:
         """It asks again, from now on: as before if nothing waits for it, else once."""
-        turn = 2 * (self.world.topology.network.bus_hop or self.world.topology.network.hop)
         behind = ((self.shelf.visible - self.shelf.fetched) * self.mine())[consumer].any()
         self.shelf.paused[consumer] = kernels.ONCE if behind else 0
         responded = self.shelf.reading[consumer, :, kernels.RESPONDED_AT]
-        np.maximum(responded, self.world.now - turn, out=responded)
+        np.maximum(responded, self.world.now - self._turn, out=responded)
         self._next = self.world.now
 
     def leave(self, consumer: int) -> None:
@@ -254,7 +306,7 @@ class Consumers(Component):
         shelf.alive[consumer] = 1
         shelf.paused[consumer] = 0
         shelf.reading[consumer, :, kernels.NEXT_RECORD] = shelf.first + shelf.held
-        shelf.reading[consumer, :, kernels.RESPONDED_AT] = self.world.now - (1 << 40)
+        self._ask(consumer)
         shelf.fetched[consumer] = shelf.visible
         self.committed[consumer] = shelf.visible
 
@@ -263,7 +315,18 @@ class Consumers(Component):
         shelf = self.shelf
         shelf.paused[consumer] = 0
         shelf.reading[consumer, :, kernels.NEXT_RECORD] = shelf.first + shelf.held
-        shelf.reading[consumer, :, kernels.RESPONDED_AT] = self.world.now - (1 << 40)
+        self._ask(consumer)
+
+    def unled(self, broker: int, until: int) -> None:
+        """Nobody leads the partitions of a broker's shelf before that: who asked asks again then."""
+        self.led_from[broker] = until
+        responded = self.shelf.reading[:, broker, kernels.RESPONDED_AT]
+        np.maximum(responded, until - self._turn, out=responded)
+
+    def _ask(self, consumer: int) -> None:
+        """A fetch of it waits at every broker that leads something."""
+        unled = self.led_from > self.world.now
+        self.shelf.reading[consumer, :, kernels.RESPONDED_AT] = np.where(unled, self.led_from - self._turn, self.world.now - (1 << 40))
 
     def put_back(self, broker: int, records: Array) -> None:
         """What the shelf holds of a broker from now on."""
@@ -284,7 +347,7 @@ class Consumers(Component):
         """Which partitions each consumer reads: bool[consumers, partitions or 1]."""
         if self.broadcast:
             return np.asarray(self.shelf.alive == 1)[:, None]
-        return np.asarray(self.shelf.owner_of[None, :] == np.arange(self.count)[:, None])
+        return np.asarray(self.shelf.owner_of[None, :] == np.arange(len(self.shelf.alive))[:, None])
 
     def _make_room(self, count: int) -> None:
         records = self.shelf.records

@@ -10,6 +10,7 @@ Leaves out: clients that change their channels during a run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,6 +239,8 @@ class Columns:
         self.owed = 0
         self.limited = 0  # Of them, those that a limit refused.
         self.backend = [0, 0]  # Of them, those of back-end producers.
+        self.before_retiring: Callable[[], None] | None = None  # Who looks messages up wants to be asked first.
+        self.retired: list[tuple[int, Array]] = []  # Rows of messages taken out, and the number of the first, until the recorder has them.
         self.messages = 0  # Messages numbered so far; the log's rows hold those from log.base on.
 
     def add_messages(self, at: Array, channel: Array, publisher: Array, size: Array, source: Array) -> Array:
@@ -261,11 +264,13 @@ class Columns:
         self.messages += count
         return np.arange(first, first + count, dtype=np.int64)
 
-    def retire(self, before: int, waiting: int) -> tuple[int, Array]:
+    def retire(self, before: int, waiting: int) -> int:
         """Take out the messages that were published before a time and are older than the first message that still waits somewhere.
 
-        Returns the number of the first one taken out, and their rows. What clients still lack of them has expired.
+        Returns how many; their rows are in `retired`, for the recorder. What clients still lack of them has expired.
         """
+        if self.before_retiring is not None:
+            self.before_retiring()
         first = int(self.log.base[0])
         rows = self.log.rows[: self.messages - first]
         count = min(int(np.searchsorted(rows[:, PUBLISHED_AT], before)), max(0, waiting - first))
@@ -279,7 +284,8 @@ class Columns:
         self.backend[1] += int(backend[:, OWED].sum())
         self.log.rows[: len(rows) - count] = rows[count:].copy()
         self.log.base[0] = first + count
-        return first, retired
+        self.retired.append((first, retired))
+        return count
 
     def grow_book(self) -> None:
         """Twice the room for late slots, for rows, or for both: whatever is nearly full. What is not written to costs no memory."""

@@ -79,9 +79,10 @@ def _power_for(peak_to_mean: float) -> float:
 class Stream:
     """One source: its candidates so far, and the publications not yet handed out."""
 
-    def __init__(self, world: World, columns: Columns, source: Source) -> None:
+    def __init__(self, world: World, columns: Columns, source: Source, place: int = 0) -> None:
         topology = world.topology
         self.world = world
+        self.place = place  # Of the source in the topology.
         self.columns = columns
         self.source = source
         users = -(-topology.clients.count // topology.clients.devices_per_user)
@@ -125,9 +126,8 @@ class Stream:
 
     def _publications(self, first: int, at: Array) -> Publications:
         n = np.arange(first, first + len(at), dtype=np.int64)
-        if self.source.bursts or self.source.daily:
-            kept = uniform(self._key("thin"), 0, n) * self.top < rate_at(self.source, at)
-            n, at = n[kept], at[kept]
+        kept = self._kept(n, at)
+        n, at = n[kept], at[kept]
         topology = self.world.topology
         client = below(self._key("client"), 0, n, topology.clients.count if self.members is None else len(self.members)).astype(np.int64)
         client = client if self.members is None else self.members[client]
@@ -136,6 +136,12 @@ class Stream:
         self.world.kernel(draws.draw_column)(self._size, self._key("size"), n, 0, 1, size)
         publisher = np.full(len(n), -1, np.int64) if self.source.kind == "producers" else seat
         return Publications(at, self._channels(n, seat), publisher, size)
+
+    def _kept(self, n: Array, at: Array) -> Array | slice:
+        """Which candidates the rates of their moments let through."""
+        if not (self.source.bursts or self.source.daily):
+            return slice(None)
+        return np.asarray(uniform(self._key("thin"), 0, n) * self.top < rate_at(self.source, at))
 
     def _channels(self, n: Array, seat: Array) -> Array:
         topology = self.world.topology
@@ -160,8 +166,8 @@ class Stream:
 class Trace(Stream):
     """A source whose publications are the rows of a file: at_s, channel and, if given, client and size_bytes."""
 
-    def __init__(self, world: World, columns: Columns, source: Source) -> None:
-        super().__init__(world, columns, source)
+    def __init__(self, world: World, columns: Columns, source: Source, place: int = 0) -> None:
+        super().__init__(world, columns, source, place)
         self.rows = trace_rows(world.topology, source)
         self.given_out = 0
 
@@ -219,7 +225,8 @@ class Publishers(Component):
     def __init__(self, world: World, columns: Columns) -> None:
         super().__init__(world)
         self.columns = columns
-        self.streams = [(Trace if source.kind == "trace" else Stream)(world, columns, source) for source in world.topology.traffic]
+        sources = enumerate(world.topology.traffic)
+        self.streams = [(Trace if source.kind == "trace" else Stream)(world, columns, source, place) for place, source in sources]
         self.tally = new_tally(0)
         self.made_upto = 0
         self.clients: Component
@@ -241,7 +248,7 @@ class Publishers(Component):
         parts = [stream.upto(end) for stream in self.streams]
         at = np.concatenate([part.at for part in parts])
         order = np.argsort(at, kind="stable")  # Of one instant, the earlier source goes first.
-        source = np.repeat(np.arange(len(parts)), [len(part.at) for part in parts])[order]
+        source = np.repeat([stream.place for stream in self.streams], [len(part.at) for part in parts])[order]
         columns = [np.concatenate([getattr(part, name) for part in parts])[order] for name in ("at", "channel", "publisher", "size")]
         columns.append(source)
         messages = self.columns.add_messages(*columns)

@@ -33,6 +33,7 @@ from simfabric.kernels.frames import AT, NEVER, ROW
 from simfabric.kernels.inbox import Outbox
 from simfabric.kernels.splitting import INWARDS, hold
 from simfabric.kernels.tallying import new_tally
+from simfabric.topology.fault_laws import struck_routers
 from simfabric.world import Array, World
 
 
@@ -49,18 +50,15 @@ class Routers(Component):
         super().__init__(world, rows=count if self.queue else 0)
         self.columns = columns
         self.credits = credit
-        own_caches = (
-            topology.fanout.pattern == "direct"
-            or topology.hot.shards > 1
-            or any(fault.target.router is not None or fault.kind == "lose_region" for fault in topology.faults)
-        )
+        own_caches = topology.fanout.pattern == "direct" or topology.hot.shards > 1 or any(struck_routers(fault) for fault in topology.faults)
         self.state = kernels.Senders(
             settings=np.array([topology.routing.cache, topology.routing.store_delay, topology.run.warmup, topology.network.hop], np.int64),
-            keys=np.array([world.key("routers/message"), world.key("routers/target"), world.key("routers/lost")], np.int64),
+            keys=np.array([world.key("routers/message"), world.key("routers/target"), world.key("routers/lost"), world.key("routers/poison")], np.int64),
             free_at=np.zeros(count, np.int64),
             dies_at=np.full(count, NEVER, np.int64),
             busy=np.zeros(count, np.int64),
             refreshed_at=np.zeros((count if own_caches else 1, len(columns.crowd.members)), np.int64),  # A channel has one router, mostly.
+            poison=np.zeros((0, 4), np.int64),
             evicted_at=np.full((topology.gateways.count, lives), NEVER, np.int64),
             lost=np.empty((0, topology.gateways.count, 2), np.int64),
             lost_since=np.empty(0, np.int64),

@@ -37,12 +37,14 @@ def episodes(world: World, topology: Topology) -> list[Episode]:
     """Every time that a fault happens before the run's end, by time and number of the fault."""
     found = []
     for number, fault in enumerate(topology.faults):
-        lasts = "length" in KINDS[fault.kind].takes
-        if (lasts and fault.length == 0) or any(name in KINDS[fault.kind].takes and getattr(fault, name) == 0 for name in NEUTRAL):
+        kind = KINDS[fault.kind]
+        lasts = "length" in kind.takes
+        if (lasts and fault.length == 0) or any(name in kind.takes and getattr(fault, name) == 0 for name in NEUTRAL):
             continue
+        length = fault.length if lasts else fault.down if "down" in kind.takes and not kind.dies else 0
         for n, at in enumerate(_begins(world, number, fault)):
             if fault.p == 1 or float(uniform(world.key("faults/happens"), number, n)) < fault.p:
-                found.append(Episode(number, n, fault, at, at + fault.length * lasts))
+                found.append(Episode(number, n, fault, at, at + length))
     return sorted(found, key=lambda episode: (episode.begin, episode.number))
 
 

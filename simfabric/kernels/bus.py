@@ -113,13 +113,15 @@ def batch(
 
 
 def append_records(
-    frames: Any, count: int, threads: int, leader_of: Any, partition: Any, free_at: Any, busy: Any, law: Any, per_byte: int, replica: Any, replicated: int,
-    keys: Any, acks: int, warmup: int, hop: int, log: Log, out: Any, tally: Tally
+    frames: Any, count: int, threads: int, leader_of: Any, shelf_of: Any, taken_from: Any, partition: Any, free_at: Any, busy: Any, law: Any, per_byte: int,
+    replica: Any, replicated: int, keys: Any, acks: int, warmup: int, hop: int, settles: int, log: Log, out: Any, tally: Tally
 ) -> None:  # fmt: skip
     """The leaders append what producers sent; a record is visible to consumers once all in-sync replicas have it (high watermark).
 
     A batch is what came from one producer to one partition at one instant; its first record pays the batch's work. per_byte: work per
-    byte [2^-20 ns]. Each record leaves as a frame to the fetch stage at the time it becomes visible, row = broker, extra = partition.
+    byte [2^-20 ns]. Each record leaves as a frame to the fetch stage at the time it becomes visible, row = broker, extra = partition. What came
+    before its partition is led (`taken_from`) is as if it came then. With `settles`, the log holds a record for its readers when it is visible,
+    and no sooner, and frames[f, ID] becomes the time at which its leader had it.
     """
     for f in range(count):
         at = frames[f, 0]
@@ -135,22 +137,26 @@ def append_records(
             partition[p, LAST_PRODUCER] = frames[f, 4]
             partition[p, BATCHES] += 1
         thread = free_first(free_at, broker * threads, threads)
-        done = max(at, free_at[thread]) + work
+        done = max(max(at, taken_from[p % len(taken_from)]), free_at[thread]) + work
         free_at[thread] = done
         busy[broker] += work
         appended = max(done, partition[p, APPENDED_UPTO])
         partition[p, APPENDED_UPTO] = appended
         partition[p, END_OFFSET] += 1
-        if log.rows[row, LANE] == TRANSIENT:
-            log.rows[row, APPENDED_AT] = appended
-            log.rows[row, FATE] = PASSED_ON
-        else:
-            append(message, appended, log)
         visible = appended
         if replicated == 1:
             visible += draw(replica, word(keys[1], p, partition[p, BATCHES]))
         visible = max(visible, partition[p, VISIBLE_UPTO])
         partition[p, VISIBLE_UPTO] = visible
+        stands = appended
+        if settles == 1:
+            frames[f, 1] = appended
+            stands = visible
+        if log.rows[row, LANE] == TRANSIENT:
+            log.rows[row, APPENDED_AT] = stands
+            log.rows[row, FATE] = PASSED_ON
+        else:
+            append(message, stands, log)
         log.rows[row, VISIBLE_AT] = visible
         tally.counters[SERVED] += 1
         tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
@@ -164,7 +170,7 @@ def append_records(
                 tally.stages[STAGE_ACK, bin_of((visible if acks == 2 else appended) + hop - log.rows[row, PUBLISHED_AT])] += 1
         out[f, 0] = visible
         out[f, 1] = (14 << 56) | (partition[p, END_OFFSET] << 17) | p  # From here on, frames of one instant go in the log's order.
-        out[f, 2] = broker
+        out[f, 2] = shelf_of[p]
         out[f, 3] = message
         out[f, 4] = p
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from simfabric.errors import SimfabricError
@@ -101,6 +103,16 @@ class Inbox:
     def waiting(self) -> Array:
         """All frames that wait, in no order; for the laws."""
         return np.concatenate([self.pending[: self.held], *(frames for bucket in self.far.values() for frames in bucket)])
+
+    def withdraw(self, chosen: Callable[[Array], Array]) -> Array:
+        """Take out the waiting frames that `chosen` marks (bool[frames]), as if they had never been sent; in no order."""
+        frames, before = self.waiting(), self.account[:2].copy()
+        out = frames[marked := chosen(frames)]
+        self.held, self.far, self.far_earliest, self.account[2] = 0, {}, NEVER, NEVER
+        self.put(frames[~marked], len(frames) - len(out))
+        self.account[0] = before[0] - len(out)
+        self.account[1] = frame_kernels.wrapped(int(before[1]) - sum(out[:, 0].tolist()))
+        return out
 
     def _put_back(self, frames: Array) -> None:
         before = self.account[:2].copy()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from simfabric.chance import draw, uniform, word
+from simfabric.chance import below, draw, uniform, word
 from simfabric.compiling import inlined
 from simfabric.kernels.credits import CREDITS, WANT_GATEWAY, Credits, credit_at, life_of_slot, take_credits, want
 from simfabric.kernels.histogram import bin_of
@@ -26,6 +26,7 @@ from simfabric.kernels.state import (
     SAVED_AT,
     SERVED,
     SERVED_AT,
+    SET_ASIDE,
     SLOTS_FIRST,
     STAGE_FANOUT,
     VISIBLE_AT,
@@ -49,11 +50,12 @@ class Senders(NamedTuple):
     """Routers, or the gateways' own senders: one row each."""
 
     settings: Any  # int64[4]
-    keys: Any  # int64[3]: of the work for a message, and for a target; of the routes that are lost.
+    keys: Any  # int64[4]: of the work for a message, and for a target; of the routes that are lost, and of records that cannot be read.
     free_at: Any  # int64[senders]
     dies_at: Any  # int64[senders]: what a router would finish after its death is void.
     busy: Any  # int64[senders]
     refreshed_at: Any  # int64[caches, channels]: when each cached entry was read [ns] + 1; 0 = never.
+    poison: Any  # int64[episodes, 4]: when records are published that cannot be read, from and until [ns], how many of 2^31, what attempts at one take [ns].
     evicted_at: Any  # int64[gateways, lives]: when the entries of each life of a gateway end.
     lost: Any  # int64[losses, gateways, 2]: from when until when a share of a gateway's entries are lost [ns].
     lost_since: Any  # int64[losses]: only entries registered from then on are among them [ns].
@@ -86,6 +88,16 @@ def is_lost(slot: int, channel: int, view: int, senders: Senders, book: Book) ->
         if not known and uniform(senders.keys[2], channel * book.pool[GATEWAYS] + gateway, e) < senders.lost_share[e]:
             return True
     return False
+
+
+@inlined
+def in_vain(message: int, published: int, senders: Senders) -> int:
+    """How long a router tries to read a record that cannot be read [ns]; 0 for any other."""
+    for n in range(len(senders.poison)):
+        drawn = int(below(senders.keys[3], message, n, 2147483648))
+        if senders.poison[n, 0] <= published < senders.poison[n, 1] and drawn < senders.poison[n, 2]:
+            return int(senders.poison[n, 3])
+    return 0
 
 
 @inlined
@@ -122,6 +134,11 @@ def route_frame(
     spent = draw(senders.work, word(senders.keys[0], message, 0))
     n = sent[0]
     s = next_slot(channel, -1, book)
+    vain = in_vain(message, log.rows[row, PUBLISHED_AT], senders)
+    if vain > 0:  # It is set aside, and goes to nobody.
+        spent = vain
+        targets = 0
+        s = -1
     while s >= 0:
         if visible(s, view, book, senders.evicted_at):
             if lossy and is_lost(s, channel, view, senders, book):
@@ -147,6 +164,8 @@ def route_frame(
         targets = 0
     else:
         log.rows[row, ROUTED_AT] = done
+        if vain > 0:
+            tally.counters[SET_ASIDE] += 1
         if credit.settings[CREDITS] > 0 and follows == 0:
             take_credits(router, out, sent[0], n, book, credit)
     tally.counters[SENT] += targets
@@ -156,7 +175,7 @@ def route_frame(
     tally.counters[SERVED] += 1
     tally.counters[SERVED_AT] = (tally.counters[SERVED_AT] + at) & 4611686018427387903
     tally.counters[WORK] += spent
-    if log.rows[row, ROUTED_AT] > 0 and log.rows[row, PUBLISHED_AT] >= senders.settings[WARMUP]:
+    if log.rows[row, ROUTED_AT] > 0 and vain == 0 and log.rows[row, PUBLISHED_AT] >= senders.settings[WARMUP]:
         entered = max(log.rows[row, VISIBLE_AT], max(log.rows[row, SAVED_AT], log.rows[row, RECEIVED_AT]))
         tally.stages[STAGE_FANOUT, bin_of(done - entered)] += 1
     return True

@@ -121,7 +121,7 @@ def _dropped(reason: str | None, result: Result) -> float:
 
 def _lost(result: Result) -> float:
     """Nobody gets these by replay or by a snapshot, and no limit refused them."""
-    return float(sum(result.end.dropped[reason] for reason in ("gateway_died_before_save", "gateway_died_after_save", "expired")))
+    return float(sum(result.end.dropped[reason] for reason in ("gateway_died_before_save", "gateway_died_after_save", "unclean", "expired")))
 
 
 def _tried(outcome: str, result: Result) -> float:
@@ -231,6 +231,7 @@ DROPS: Mapping[str, str] = MappingProxyType({
     "limited": "refused by a rate limit",
     "gateway_died_before_save": "lost with a gateway before they were saved",
     "gateway_died_after_save": "lost between the store and the log",
+    "unclean": "lost with a broker that had not replicated them",
     "expired": "no longer in the log when a client came back",
     "snapshot": "replaced by a snapshot",
 })  # fmt: skip

@@ -70,6 +70,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "storage.work": ("exponential(20ms)",),
     "bus.linger": ("50ms",),
     "bus.brokers": ("2",),
+    "bus.replication": ("2",),
+    "bus.min_in_sync": ("2",),
     "bus.assignor": ("round_robin",),
     "bus.retention": ("5s",),
     "fanout.pattern": ("broadcast", "direct"),
@@ -161,6 +163,7 @@ def complete(result: Result) -> Verdict:
     end = result.end
     hidden = sum(end.tried[name] for name in ("overflown", "gap", "cut_off", "half_open")) + result.backpressure["shed"] + result.unrouted + end.half_open
     hidden += sum(queue.waiting for queue in end.queues if queue.name == "routers")  # What a cap has deferred until after the end.
+    hidden += sum(end.aside.values())
     lacks = end.logged - end.cursors - end.away_lacks
     if not end.logged or (lacks and hidden):
         return Verdict(COMPLETE, "unknown", 0)

@@ -58,7 +58,18 @@ ROUTES = (
     "{kind: fail_over_store, at: 12500ms, lost: 2s}",
 )
 STATE = ("{kind: degrade_store, at: 4s, length: 3s, factor: 0}", "{kind: degrade_store, every: exponential(6s), length: 2s, factor: 8, p: 70%}")
-BUS: tuple[str, ...] = ()
+BUS: tuple[str, ...] = (
+    "{kind: restart_broker, at: 7s, down: 4s}",
+    "{kind: restart_broker, every: exponential(4s), down: 2s, p: 50%, target: {broker: all}}",
+    "{kind: crash_consumer, at: 9s, down: 2s, mode: commit_first}",
+    "{kind: rebalance_group, at: 6s, down: 5s, pause: 1s}",
+    "{kind: rebalance_group, at: 10s, down: 2s, pause: 500ms, mode: cooperative, target: {router: all}}",
+    "{kind: poison_record, at: 4s, length: 8s, share: 5%, attempt_time: 20ms}",
+    "{kind: burst_channel, at: 8s, length: 4s, factor: 8}",
+    "{kind: flood_clients, at: 8s, length: 5s, factor: 20}",
+    "{kind: expire_log, at: 12s}",
+    "{kind: shrink_replicas, at: 6s, length: 3s}",
+)
 FAULTS = (*NODES, *LINKS, *EDGE, *ROUTES, *STATE, *BUS)
 HOW_MANY = (0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 3)  # Faults of a topology, each entry as likely as the others.
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from simfabric.components.apis import Api
-from simfabric.components.component import Component
 from simfabric.components.limits import overdrawn
+from simfabric.components.waiting import all_waiting
 from simfabric.fabric import Fabric
 from simfabric.kernels import presence as store
 from simfabric.kernels import subscriptions
-from simfabric.kernels.frames import DELIVER, KIND_SHIFT, PUBLICATION, PUBLISH
+from simfabric.kernels.frames import KIND_SHIFT, PUBLISH
 from simfabric.kernels.limits import BY_TENANT, BY_USER, OBLIGATIONS
 from simfabric.kernels.state import (
     ACCEPTED,
@@ -41,6 +41,7 @@ from simfabric.kernels.state import (
     ROUTES,
     SERVED,
     SERVED_AT,
+    SET_ASIDE,
     SUBSCRIBED,
     TO_GHOSTS,
     TRANSIENT_DROPPED,
@@ -113,6 +114,7 @@ def checkpoint(fabric: Fabric) -> Checkpoint:
         queues=tuple(queues(fabric, counted)),
         busy=tuple(busy(fabric, counted)),
         presence=presence.watched(fabric, counted["gateways"]),
+        aside=aside(fabric, counted),
     )
 
 
@@ -124,9 +126,16 @@ def dropped(fabric: Fabric, counted: dict[str, Tally]) -> dict[str, int]:
         "limited": int(limited[:, OBLIGATIONS].sum()),
         "gateway_died_before_save": int(gateways[LOST_OBLIGATIONS]),
         "gateway_died_after_save": after_save,
+        "unclean": int(counted["bus"].counters[LOST_OBLIGATIONS]) if "bus" in counted else 0,
         "expired": int(gateways[EXPIRED]),
         "snapshot": int(gateways[RESET_OBLIGATIONS]),
     }
+
+
+def aside(fabric: Fabric, counted: dict[str, Tally]) -> dict[str, int]:
+    """Records that routers passed over: they could not read them, or had committed them and died."""
+    letters = int(counted["routers"].counters[SET_ASIDE]) if "routers" in counted else 0
+    return {"dead_letter": letters, "committed_first": fabric.group.lost if fabric.group else 0}
 
 
 def waiting_messages(fabric: Fabric, now: int) -> Array:
@@ -138,22 +147,11 @@ def waiting_messages(fabric: Fabric, now: int) -> Array:
             parts.append(frames[frames[:, 1] >> KIND_SHIFT == PUBLISH, 3])
     if fabric.producers is not None:
         parts.append(fabric.producers.waiting[:, 3])
+    if fabric.brokers is not None:
+        parts.append(fabric.brokers.held[:, 3])
     messages = np.concatenate(parts)
     rows = fabric.columns.log.rows[messages - fabric.columns.log.base[0]]
     return np.asarray(messages[rows[:, PUBLISHED_AT] < now])
-
-
-def first_waiting(fabric: Fabric) -> int:
-    """The first message that any frame or record still speaks of; older ones can be taken out."""
-    first = fabric.columns.messages
-    for component in fabric.components:
-        frames = _waiting(component)
-        kinds = frames[:, 1] >> KIND_SHIFT
-        about = frames[(kinds == PUBLISH) | (kinds == DELIVER) | (kinds == PUBLICATION), 3]
-        first = min(first, int(about.min(initial=first)))
-    if fabric.consumers is not None:
-        first = min(first, int(fabric.consumers.messages().min(initial=first)))
-    return first
 
 
 def placement(fabric: Fabric, counted: dict[str, Tally]) -> tuple[Array, tuple[int, ...]]:
@@ -181,16 +179,10 @@ def queues(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Queue]:
     served["replay"] = (int(fabric.replay.counters[3]), int(fabric.replay.counters[4]))
     for component in fabric.components:
         if component.name in served:
-            waiting = _waiting(component)
+            waiting = all_waiting(component)
             count, total = served[component.name]
             account = component.inbox.account
             yield Queue(component.name, int(account[0]), int(account[1]), count, total, len(waiting), sum(waiting[:, 0].tolist()))
-
-
-def _waiting(component: Component) -> Array:
-    waiting = component.inbox.waiting()
-    held = getattr(component, "waiting", None)
-    return waiting if held is None else np.concatenate([waiting, held])
 
 
 def busy(fabric: Fabric, counted: dict[str, Tally]) -> Iterator[Busy]:

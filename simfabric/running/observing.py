@@ -139,8 +139,8 @@ class Observer:
         for death in fabric.planned:
             self.builder.add("fault", death.at, 0, death.gateway, death.back_at, int(death.planned))
         if fabric.consumers is not None and fabric.routers is not None:
-            for router, at, back_at in router_deaths(fabric.world, fabric.topology):
-                self.builder.add("fault", at, 1, router, back_at, 0)
+            for absence in router_deaths(fabric.world, fabric.topology):
+                self.builder.add("fault", absence.at, 1, absence.router, absence.back_at, 0)
 
     def _notes(self, notes: Array) -> None:
         if not len(notes):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from simfabric.components.waiting import first_waiting
 from simfabric.fabric import Fabric
 from simfabric.kernels.clients import BREAKS, DIALS, OFFLINES, OPENINGS, REFUSALS, TOKENS, UNSENT_COUNT
 from simfabric.kernels.limits import OBLIGATIONS
@@ -92,6 +93,7 @@ class Watch:
     def __init__(self, fabric: Fabric, began: float, on_progress: Callable[[Progress], None] | None, observer: Observer | None = None) -> None:
         self.fabric = fabric
         self.observer = observer
+        fabric.columns.before_retiring = None if observer is None else observer.collect
         self.recorder = Recorder(fabric.topology.run.messages)
         self.recorder.events = fabric.faults.events
         self.setup_s = time.perf_counter() - began
@@ -126,6 +128,7 @@ class Watch:
             self._sample()
         if not self.recorder.checkpoints or self.recorder.checkpoints[-1].at < self.fabric.world.now:
             self.recorder.checkpoints.append(facts.checkpoint(self.fabric))
+        self._keep_retired()
         columns = self.fabric.columns
         rows = columns.log.rows[: columns.messages - int(columns.log.base[0])]
         rows = rows[: np.searchsorted(rows[:, 0], self.fabric.world.now)]
@@ -146,12 +149,16 @@ class Watch:
         self.recorder.checkpoints.append(facts.checkpoint(self.fabric))
         retention = self.fabric.topology.bus.retention
         if self.fabric.world.now > retention:
-            if self.observer is not None:
-                self.observer.collect()
-            first, rows = self.fabric.columns.retire(self.fabric.world.now - retention, facts.first_waiting(self.fabric))
+            columns = self.fabric.columns
+            columns.retire(self.fabric.world.now - retention, first_waiting(columns.messages, self.fabric.components))
+        self._keep_retired()
+
+    def _keep_retired(self) -> None:
+        for first, rows in self.fabric.columns.retired:
             self.recorder.keep(first, rows)
             if self.observer is not None:
                 self.observer.keep(first, rows)
+        self.fabric.columns.retired.clear()
 
     def _sample(self) -> None:
         fabric = self.fabric
@@ -159,7 +166,7 @@ class Watch:
             self.observer.sample()
         counted = facts.tallies(fabric)
         gateways, clients = counted["gateways"].counters, counted["clients"].counters
-        lost = sum(int(tally.counters[LOST_OBLIGATIONS]) for name, tally in counted.items() if name in ("gateways", "storage", "producers"))
+        lost = sum(int(tally.counters[LOST_OBLIGATIONS]) for name, tally in counted.items() if name in ("gateways", "storage", "producers", "bus"))
         state = fabric.gateways.nodes.state
         log = fabric.columns.log
         base = int(log.base[0])

@@ -67,6 +67,8 @@ def _traffic(result: Result) -> Iterator[str]:
     dropped = ", ".join(f"{reason.replace('_', ' ')} {format_count(n)}" for reason, n in end.dropped.items() if n) or "none"
     yield f"open          in flight {format_count(figures['in_flight'])}, offline {format_count(end.away_lacks)}"
     yield f"dropped       {dropped}"
+    if any(end.aside.values()):
+        yield "passed over   " + ", ".join(f"{reason.replace('_', ' ')} {format_count(n)}" for reason, n in end.aside.items() if n)
     vain = ", ".join(f"{reason.replace('_', ' ')} {format_count(n)}" for reason, n in figures["tried_in_vain"].items() if n) or "none"
     yield f"tried in vain {vain}"
     if figures["breaks"] or figures["dials"]:

@@ -19,7 +19,8 @@ class FaultKind:
     takes: frozenset[str]
     may: str  # What may degrade.
     must_not: str
-    dies: bool = False  # Whether it is a death of nodes, which the columns know ahead; see components/faults.py.
+    dies: bool = False  # Whether it is a death of nodes, which the columns know ahead; see components/faults.py and group.py.
+    strikes: str = "gateway"  # What its target is: gateway, router or broker.
 
 
 def _takes(*keys: str) -> frozenset[str]:
@@ -194,6 +195,12 @@ CLIENTS: dict[str, FaultKind] = {
         "what they miss meanwhile, which a replay or a snapshot brings",
         "leave a gap that nobody is told",
     ),
+    "flood_clients": FaultKind(
+        "one user, or all users of a `tenant`, publish `factor` times as much as they do",
+        _takes("length", "factor", "tenant"),
+        "the abuser: limits refuse what is too much",
+        "what others get, where limits are set",
+    ),
 }
 EDGE: dict[str, FaultKind] = {
     "limit_api": FaultKind(
@@ -241,7 +248,64 @@ EDGE: dict[str, FaultKind] = {
         "end open connections, which outlive their token; accept void tokens",
     ),
 }
-BUS: dict[str, FaultKind] = {}
+BUS: dict[str, FaultKind] = {
+    "restart_broker": FaultKind(
+        "the broker ends by plan: its partitions are without a leader for bus.election, then led by others, and by it again after `down`",
+        _takes("target", "down"),
+        "delay of publications and deliveries of its partitions",
+        "lose a record, delay other partitions",
+        strikes="broker",
+    ),
+    "elect_unclean": FaultKind(
+        "the broker dies, and who leads its partitions next lacks what had not been replicated; needs bus.acks leader or none",
+        _takes("target", "down"),
+        "records that were not replicated: lost, and counted as unclean",
+        "lose what replicas had, be silent about the loss",
+        strikes="broker",
+    ),
+    "shrink_replicas": FaultKind(
+        "only `in_sync` copies of each partition are in sync; with acks all and fewer than bus.min_in_sync, publications wait",
+        _takes("length", "in_sync"),
+        "delay of publications while there are too few copies",
+        "acknowledge what too few copies have",
+    ),
+    "crash_consumer": FaultKind(
+        "a router dies; mode after_work: it had committed what it had routed, and the rest goes out again; commit_first: it had committed what it had fetched, "
+        "and the rest never goes out",
+        _takes("target", "down", "mode"),
+        "repetitions that clients drop; with commit_first live deliveries, of which clients find all but the last of a channel missing",
+        "lose anything after_work",
+        dies=True,
+        strikes="router",
+    ),
+    "rebalance_group": FaultKind(
+        "a router is late to ask for records: its group goes on without it and it joins again after `down`; at both times partitions stand still for `pause`, "
+        "those that move (mode cooperative) or all (eager)",
+        _takes("target", "down", "pause", "mode"),
+        "lag, and what the late router had not committed goes out again",
+        "two readers of a partition, loss",
+        dies=True,
+        strikes="router",
+    ),
+    "expire_log": FaultKind(
+        "all that the log holds expires at once",
+        _takes(),
+        "what clients lack by then: a gap is told and a snapshot stands for it",
+        "a silent jump",
+    ),
+    "poison_record": FaultKind(
+        "a `share` of the records that are published while it lasts cannot be read: after `attempts`, each of attempt_time, the router sets them aside",
+        _takes("length", "share", "attempts", "attempt_time"),
+        "those records go out to nobody (who has a later one of the channel finds them missing, and reads them from the log); others wait for the attempts",
+        "stop a partition",
+    ),
+    "burst_channel": FaultKind(
+        "one channel gets `factor` times as many publications",
+        _takes("length", "factor", "channel"),
+        "delay, that of the hot channel first",
+        "order, any acknowledged message",
+    ),
+}
 STATE: dict[str, FaultKind] = {
     "degrade_store": FaultKind(
         "the storage works `factor` times slower for a while; with factor 0 it does not work at all",

@@ -13,6 +13,7 @@ from simfabric.topology.fault_kinds import KINDS, told
 from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, Flag, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 
+MODES = {"crash_consumer": ("after_work", "commit_first"), "rebalance_group": ("eager", "cooperative")}  # The first is that which is not given.
 NODE_WORDS = ("one", "minority", "majority", "all")
 
 
@@ -69,12 +70,14 @@ class Target(Section):
 
     gateway: int | NodeWord = leaf(NodeKind("99_999"), "one", f"Number of the gateway, the first being 0; {DRAWN}")
     router: int | NodeWord | None = leaf(
-        NodeKind("99_999"), None, "The same of the routers that share the bus's partitions (fanout.pattern targeted); not given: a gateway is struck."
+        NodeKind("99_999"),
+        None,
+        "The same of the routers that share the bus's partitions (fanout.pattern targeted); not given: a gateway is struck, or one router by its own faults.",
     )
     zone: int | Literal["one"] | None = leaf(
         ZoneKind("99"), None, "Instead of gateway: the gateways of this zone, the first being 0, or of one drawn at random; see gateways.zones."
     )
-    broker: int | NodeWord | None = leaf(NodeKind("999"), None, "The same of the brokers of the bus, for the faults of the bus.")
+    broker: int | NodeWord | None = leaf(NodeKind("999"), None, "The same of the brokers of the bus, for its faults; not given: one.")
 
 
 class Fault(Section):
@@ -100,13 +103,14 @@ class Fault(Section):
     )
     most: int = leaf(Quantity(DURATION, "0", "1min"), "100ms", "Delay of delay_packets; of the others, the most that a frame is later, drawn evenly.")
     pause: int = leaf(
-        Quantity(DURATION, "0", "7d"), "10s", "Time between the return of one batch of a rolling_deploy, or of a crash_loop_node, and the next end."
+        Quantity(DURATION, "0", "7d"),
+        "10s",
+        "Time between the return of one batch of a rolling_deploy, or of a crash_loop_node, and the next end; or of a stop in a rebalance_group.",
     )
     times: int = leaf(Quantity(COUNT, "1", "1000"), "3", "How often a crash_loop_node dies.")
     grace: int = leaf(Quantity(DURATION, "0", "7d"), "10s", "How long a drain_node keeps the connections that it has.")
     errors: float = leaf(Quantity(SHARE, "0", "1"), "0%", "Share of what a service is asked that it answers with an error meanwhile.")
     expire: bool = leaf(Flag(), "false", "Whether the tokens that were given before are void from then on.")
-    share: float = leaf(Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels, dials or frames that it strikes, drawn for each; 0 is no fault.")
     limit: int = leaf(Quantity(COUNT, "0", "100M"), "0", "Most connections that a gateway may have meanwhile.")
     late: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "By how much what the balancer knows of its gateways is late; 0 is no fault.")
     setting: str = leaf(Choice(("work", "connections")), "work", "What push_bad_config sets wrong on every gateway.")
@@ -117,6 +121,26 @@ class Fault(Section):
     bandwidth: int = leaf(Quantity(BANDWIDTH, "1kbit/s", "1000Gbit/s"), "64kbit/s", "Downlink of each client that it strikes, if its own is not slower.")
     spread: int = leaf(Quantity(DURATION, "0", "1h"), "0s", "Time over which it reaches one client after the other, drawn evenly.")
     factor: float = leaf(Quantity(NUMERIC, "0", "1_000"), "10", "How many times slower, or more; see the kind.")
+    share: float = leaf(
+        Quantity(SHARE, "0", "1"), "100%", "Share of the clients, channels, dials, frames or records that it strikes, each drawn; 0 is no fault."
+    )
+    mode: str | None = leaf(
+        Choice(tuple(word for words in MODES.values() for word in words)),
+        None,
+        "How: of crash_consumer after_work (not given) or commit_first, of rebalance_group eager (not given) or cooperative.",
+    )
+    in_sync: int = leaf(Quantity(COUNT, "1", "10"), "1", "Copies that are in sync while shrink_replicas lasts.")
+    attempts: int = leaf(Quantity(COUNT, "1", "1_000"), "3", "How often a record that cannot be read is tried before it is set aside.")
+    attempt_time: int = leaf(Quantity(DURATION, "1us", "1min"), "100ms", "How long each of the attempts takes.")
+    channel: str | None = leaf(
+        Text(100), None, "Which channel, of channels.given by name, of the others by number (the first, most popular, is 0); not given: number 0."
+    )
+    tenant: int | None = leaf(Quantity(COUNT, "0", "100M"), None, "Number of the tenant whose users it strikes; not given: one user, drawn.")
+
+    def struck(self, node: str) -> int | str | None:
+        """Whom it strikes among the routers or brokers; None: none of them."""
+        given: int | str | None = getattr(self.target, node)
+        return "one" if given is None and KINDS[self.kind].strikes == node else given
 
     def laws(self) -> Iterator[Refusal]:
         if (self.at is None) == (self.every is None):
@@ -128,11 +152,16 @@ class Fault(Section):
             yield Refusal("gateways join once", "write at", ("every",))
         elif "target" not in KINDS[self.kind].takes and target != Target():
             yield Refusal(f"{self.kind} strikes no single node", "leave target out", ("target",))
-        if target.router is not None and (self.kind != "kill_node" or target.gateway != "one"):
-            yield Refusal(
-                "a router can be killed, and a fault strikes a router or a gateway", "write kind: kill_node and no gateway",
-                ("target", "router"), str(target.router),
-            )  # fmt: skip
+        strikes = KINDS[self.kind].strikes
+        for name in ("router", "broker"):
+            given = getattr(target, name)
+            if given is not None and strikes != name and (self.kind, name) != ("kill_node", "router"):
+                cure = "write kind: kill_node or crash_consumer" if name == "router" else "write kind: restart_broker"
+                yield Refusal(f"{self.kind} strikes no {name}", cure, ("target", name), str(given))
+        if target.gateway != "one" and (strikes != "gateway" or target.router is not None):
+            yield Refusal("a fault strikes a gateway, a router or a broker", "give no gateway beside it", ("target", "gateway"), str(target.gateway))
+        if self.mode is not None and "mode" in KINDS[self.kind].takes and self.mode not in MODES[self.kind]:
+            yield Refusal(f"{self.kind} has the modes {' and '.join(MODES[self.kind])}", "write one of them", ("mode",), self.mode)
         if target.zone is not None and (target.gateway != "one" or target.router is not None):
             yield Refusal("a fault strikes a zone or a node", "write zone alone", ("target", "zone"), str(target.zone))
         if self.kind == "lose_region" and target not in (Target(), Target(zone=target.zone)):

@@ -62,6 +62,12 @@ class Bus(Section):
     session_timeout: int = leaf(
         Quantity(DURATION, "1ms", "1h"), "45s", "How long a silent consumer keeps its partitions, before its group shares them out anew."
     )
+    election: int = leaf(
+        Quantity(DURATION, "1ms", "1h"), "500ms", "How long partitions whose broker goes away are without a leader, before another one leads them."
+    )
+    min_in_sync: int = leaf(
+        Quantity(COUNT, "1", "10"), "1", "With acks all: fewest copies in sync, the leader's included, with which publications are taken; at most replication."
+    )
     retention: int = leaf(Quantity(DURATION, "1s", "365d"), "1h", "How long records are kept.")
     assignor: Literal["range", "round_robin"] = leaf(Choice(("range", "round_robin")), "range", "How partitions are given to the consumers of a group.")
 
@@ -72,4 +78,11 @@ class Bus(Section):
                 "lower bus.replication or raise bus.brokers",
                 ("replication",),
                 write_count(self.replication),
+            )
+        if self.min_in_sync > self.replication:
+            yield Refusal(
+                f"no more copies can be in sync than there are, {self.replication}",
+                "lower bus.min_in_sync or raise bus.replication",
+                ("min_in_sync",),
+                write_count(self.min_in_sync),
             )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from simfabric.errors import Refusal, did_you_mean
 from simfabric.topology import limits
 from simfabric.topology.clients import repeated
+from simfabric.topology.fault_laws import bus_faults_have_their_bus, surges_have_their_traffic
 from simfabric.topology.traffic import TO_WORDS
 from simfabric.units import write_count, write_duration
 
@@ -28,6 +29,8 @@ def laws(topology: Topology) -> Iterator[Refusal]:
     yield from publications_have_a_channel(topology)
     yield from tenants_exist(topology)
     yield from faults_strike_someone(topology)
+    yield from bus_faults_have_their_bus(topology)
+    yield from surges_have_their_traffic(topology)
     yield from faults_find_what_they_need(topology)
     yield from some_gateway_is_there(topology)
     yield from faults_suit_the_clients(topology)
