@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from simfabric.chance import below
+from simfabric.chance import below, uniform
 from simfabric.components.columns import Columns, Identities, in_hot_channels
 from simfabric.components.component import Component
 from simfabric.kernels import servers
@@ -67,6 +67,7 @@ class Balancer(Component):
         self.run_at = np.full((gateways, 2), -1, np.int64)  # First check of the last run that found it dead, and alive [ns].
         self.saw = np.ones(gateways, np.int8)  # What the last check found: 1 = alive.
         self.seen_at = np.full(gateways, -1, np.int64)  # When a check first sees the state in which it is [ns].
+        self.astray: list[tuple[int, float]] = []  # Faults that send a share of the dials astray: name of the draw, share.
         self.cut_off = np.zeros(gateways, np.int64)  # How many faults lie between its health checks and each gateway.
         self.free_at = np.zeros(config.servers, np.int64)
         self.busy = np.zeros(config.servers, np.int64)
@@ -96,6 +97,8 @@ class Balancer(Component):
     def advance(self, end: int) -> None:
         """Shake hands in order of arrival, pick a gateway for each dial, and hand it over."""
         frames, count = self.inbox.take(end)
+        if self.astray:
+            frames, count = self._reached(frames[:count])
         if count == 0:
             return
         leaving = frames[:count, 1] >> KIND_SHIFT == LEAVE
@@ -106,6 +109,24 @@ class Balancer(Component):
             self._dialled(frames[:count][~leaving], np.flatnonzero(leaving) - np.arange(len(left)), left[:, 4])
         else:
             self._dialled(frames[:count], np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def _reached(self, frames: Array) -> tuple[Array, int]:
+        """The frames without the dials that went astray: nobody answers those, and their clients give up."""
+        dials = frames[:, 1] >> KIND_SHIFT != LEAVE
+        crowd = self.columns.crowd
+        number = crowd.client[frames[:, 3]].astype(np.int64) * 1024 + frames[:, 4]
+        lost = np.zeros(len(frames), bool)
+        for name, share in self.astray:
+            lost |= dials & (uniform(self.world.key("faults/dial"), number, name) < share)
+        out = frames[lost].copy()
+        seat, at = out[:, 3], out[:, 0]
+        self.counters[0] += len(out)
+        self.counters[1] = (int(self.counters[1]) + sum(at.tolist())) & 4611686018427387903
+        delay, topology = crowd.link[seat, DELAY], self.world.topology
+        out[:, 0] = np.maximum(at - topology.network.hop - delay + topology.clients.connect_timeout, at + delay)
+        out[:, 1], out[:, 2], out[:, 4] = (REFUSED << KIND_SHIFT) | seat, 0, TIMED_OUT
+        self.to_clients.inbox.put(out, len(out))
+        return frames[~lost], int((~lost).sum())
 
     def _dialled(self, frames: Array, before: Array, tickets: Array) -> None:
         """Dials in order of arrival; connection tickets[k] ended before dial before[k]."""

@@ -117,4 +117,25 @@ class Old:
             profile[self.parts.columns.seat_of[clients_struck(self.parts.world, episode)]] = self._place[episode.number]
 
 
-LINK_FAULTS: dict[str, Callable[[Parts], Effect]] = {**dict.fromkeys(HOW, Strike), "old_clients": Old}
+class Astray:
+    """Dials that go to an address where nobody is any more; each is drawn for itself."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def begin(self, episode: Episode) -> str:
+        """From now on a share of the dials has no answer."""
+        self.parts.balancer.astray.append(_chance(episode))
+        return f"{episode.fault.share:.0%} of the dials go to dead addresses"
+
+    def end(self, episode: Episode) -> str:
+        """All of them find the balancer."""
+        self.parts.balancer.astray.remove(_chance(episode))
+        return "all dials go to the balancer"
+
+
+def _chance(episode: Episode) -> tuple[int, float]:
+    return (episode.number + 1) * 1_000_000 + episode.n, episode.fault.share
+
+
+LINK_FAULTS: dict[str, Callable[[Parts], Effect]] = {**dict.fromkeys(HOW, Strike), "old_clients": Old, "stale_dns": Astray}

@@ -42,6 +42,7 @@ LINKS = (
     "{kind: lose_packets, at: 5s, length: 8s, share: 5%}",
     "{kind: delay_packets, every: exponential(6s), length: 2s, most: 400ms}",
     "{kind: old_clients, at: 2s, length: 30s, share: 60%, profile: never_reset}",
+    "{kind: stale_dns, at: 8s, length: 4s, share: 50%}",
 )
 EDGE = (
     "{kind: slow_handshakes, at: 10s, length: 3s, factor: 50}",

@@ -183,6 +183,12 @@ CLIENTS: dict[str, FaultKind] = {
         "how long they take to connect, replays, the load of balancer and gateways",
         "break the connections of others, lose an acknowledged message, never calm down",
     ),
+    "stale_dns": FaultKind(
+        "a `share` of the dials goes to addresses where nobody is any more, and fails when clients.connect_timeout is over",
+        _takes("share", "length"),
+        "how long clients take to connect",
+        "hurt open connections, dial again without a backoff",
+    ),
     "old_clients": FaultKind(
         "a `share` of the clients wait before they dial as older versions or other libraries do, their `profile`",
         _takes("share", "length", "profile"),

@@ -68,6 +68,24 @@ def test_a_fault_without_a_chance_or_without_victims_changes_no_bit(kind: str) -
         assert run(small(f"{{{', '.join([*kept, neutral])}}}", run__duration="8s")).digest == calm
 
 
+def test_dials_to_dead_addresses_fail_after_the_timeout_and_are_tried_again() -> None:
+    """Every dial of the storm goes astray: after two seconds and a backoff the next finds the balancer. Sessions and half windows do the same."""
+    faults = f"{{kind: stale_dns, at: 4s, length: 2s}}, {STORM}"
+    topology = small(faults, clients__connect_timeout="2s")
+    result = run(topology)
+    assert_complete(result)
+    first = helpers.run(topology)
+    ready = (first.fabric.columns.crowd.ready_at - first.fabric.columns.crowd.broke_at) / 1e9
+    assert 2.2 <= ready.min() < ready.max() < 3.5
+    half = topology.with_({"run.window": f"{helpers.lookahead_of(topology) // 2}ns"})
+    assert helpers.differences(first, helpers.run(half)) == []
+    _, facts = ran(topology)
+    _, same = ran(small(faults, clients__connect_timeout="2s", clients__sessions="all"))
+    assert differing(facts, same) == []
+    for neutral in ("share: 0%", "length: 0s"):
+        assert run(small(f"{{kind: stale_dns, at: 4s, {neutral}}}, {STORM}")).digest == run(small(STORM)).digest
+
+
 def test_old_clients_change_nothing_where_nobody_dials() -> None:
     assert run(small(OLD, run__duration="8s")).digest == run(small(run__duration="8s")).digest
     topology = small(f"{OLD}, {LOUD}", run__duration="11s")
