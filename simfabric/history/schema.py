@@ -23,7 +23,8 @@ KINDS: dict[str, tuple[str, ...]] = {
         "gateway",
         "own_policy",
     ),  # own_policy: 1 = a column, by the topology's numbers.
-    # What goes wrong: of a gateway (component 0) or a router (1), until when, by plan or not. at = -1: not there as the run begins.
+    # What goes wrong: of a gateway (component 0), a router (1) or else (2, number = kind of fault), until when, by plan or not.
+    # at = -1: it is not there as the run begins.
     "fault": ("component", "number", "until", "planned"),
     "message": MESSAGE,  # at = when it was published.
     # The course of a connection.
@@ -38,6 +39,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "client.disconnect": ("client", "ticket", "why"),  # It notices the end of its connection, or gives it up.
     "client.leave": ("client", "ticket"),  # The user closes the page.
     "client.silence": ("client", "ticket"),  # Nothing passes any more, and the client does not know.
+    "client.struck": ("client", "why", "until"),  # A fault breaks the connection that it has; see kernels/striking.py.
     "gateway.close": ("client", "gateway", "ticket", "why"),  # why: 0 closed by the client, 1 nothing passes any more, 2 given up by the gateway.
     # Fan-out.
     "gateway.frame": ("message", "gateway", "incarnation", "follows"),  # A router's frame arrives; `incarnation` is the life that it is for.

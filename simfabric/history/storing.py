@@ -33,7 +33,8 @@ def save_history(history: History, folder: str | Path) -> None:
             parquet.write_table(pyarrow.table({name: table[:, i] for i, name in enumerate(("at", *columns))}), path.with_suffix(".part"))
             os.replace(path.with_suffix(".part"), path)
     counts = {kind: len(table) for kind, table in history.tables.items() if len(table)}
-    told = {"format": FORMAT, "end": history.end, "every": history.every, "cut": dict(history.cut), "records": counts, "digest": history.digest}
+    told = {"format": FORMAT, "end": history.end, "every": history.every, "late": history.late, "cut": dict(history.cut)}
+    told |= {"records": counts, "digest": history.digest}
     (folder / "history.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
@@ -46,7 +47,7 @@ def load_history(folder: str | Path) -> History:
         records = {kind: int(told["records"].get(kind, 0)) for kind in KINDS}
         tables = {kind: _table(parquet, folder / f"{kind}.parquet", columns, records[kind]) for kind, columns in KINDS.items()}
         cut = {kind: int(at) for kind, at in told["cut"].items() if kind in KINDS}
-        history = History(MappingProxyType(tables), int(told["end"]), int(told["every"]), MappingProxyType(cut))
+        history = History(MappingProxyType(tables), int(told["end"]), int(told["every"]), int(told["late"]), MappingProxyType(cut))
         whole = told["format"] == FORMAT and told["digest"] == history.digest
     except Exception as error:
         raise HistoryError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,7 @@ class History:
     tables: Mapping[str, Array]
     end: int  # When the run ended [ns]; what was under way then bears a later time.
     every: int = 1  # One client in so many is here, with all messages of its channels.
+    late: int = 0  # By how much a frame may be late [ns]: 0 in exact windows.
     cut: Mapping[str, int] = field(default_factory=dict)  # Kinds whose records found no room, and from when on [ns].
 
     def __getitem__(self, kind: str) -> dict[str, Array]:
@@ -50,7 +51,7 @@ class History:
 
     def with_table(self, kind: str, table: Array) -> History:
         """The same history with another table, put in order: how a test plants a bug in it."""
-        return History(MappingProxyType(dict(self.tables) | {kind: ordered(table)}), self.end, self.every, self.cut)
+        return replace(self, tables=MappingProxyType(dict(self.tables) | {kind: ordered(table)}))
 
     def rows(self) -> Iterator[tuple[int, str, dict[str, int]]]:
         """Every record in order of time: when [ns], its kind, its fields."""
@@ -94,9 +95,9 @@ class HistoryBuilder:
         """Records of this kind found no room, the first of them at this time [ns]."""
         self.cut[kind] = min(at, self.cut.get(kind, NEVER))
 
-    def built(self, end: int, every: int) -> History:
+    def built(self, end: int, every: int, late: int = 0) -> History:
         """All records, in order."""
         tables = {}
         for kind, columns in KINDS.items():
             tables[kind] = ordered(np.concatenate([np.empty((0, 1 + len(columns)), np.int64), *self._parts[kind]]))
-        return History(MappingProxyType(tables), end, every, MappingProxyType(dict(self.cut)))
+        return History(MappingProxyType(tables), end, every, late, MappingProxyType(dict(self.cut)))

@@ -210,11 +210,14 @@ def put_on_shelf(frames: Any, count: int, log: Log, shelf: Shelf) -> None:
 
 
 def clear_shelf(shelf: Shelf) -> None:
-    """Take off the records that every living consumer has fetched."""
+    """Take off the records that every living consumer has fetched, and every dead one whose partitions nobody else has taken over."""
     for broker in range(len(shelf.held)):
         upto = shelf.first[broker] + shelf.held[broker]
         for consumer in range(len(shelf.alive)):
-            if shelf.alive[consumer] != 0:
+            reads = shelf.alive[consumer] != 0
+            for p in range(0 if reads else len(shelf.owner_of)):
+                reads = reads or shelf.owner_of[p] == consumer
+            if reads:
                 upto = min(upto, shelf.reading[consumer, broker, NEXT_RECORD])
         gone = upto - shelf.first[broker]
         if gone > 0:

@@ -2,6 +2,10 @@
 
 A message that finds the buffer full is not written, and its client asks the log for it (the channel is dirty). A connection that refuses for
 longer than the grace is closed; what had been written before reaches its client first, then the end. Source: the protocol's `slow_consumer`.
+
+Leaves out: dropping transient messages that lie in the buffer already, the oldest first, before a durable one is refused. A delivery is settled when it
+is written, and all behind a dropped one would arrive earlier. What bounds it: a transient message is written only below the soft bound
+(`transients_upto`), so no more of the buffer than that, and one message, stands before a durable one; at 0% none ever waits, and none is there to drop.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ unless something was dropped for him that only a later message would show.
 
 A law that no run has exercised is told as such: it says nothing about the fabric.
 
-Leaves out: laws about the history of single clients.
+Leaves out: the laws without a subject in this fabric (see `laws/records/table.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 
 from simfabric.chance import below, decision_key
 from simfabric.errors import TopologyError
-from simfabric.laws import Verdict
+from simfabric.laws import Verdict, judge_history
+from simfabric.laws.records import LAWS
 from simfabric.planning.many import Interrupted, run_many
 from simfabric.planning.swarm_faults import drawn_faults
 from simfabric.running import Result, run
@@ -151,11 +152,13 @@ def topology_of(changes: Mapping[str, str]) -> Topology:
 def judged(result: Result) -> tuple[tuple[Verdict, ...], str]:
     """The verdicts of a run, with those that belong to the swarm, and its digest."""
     topology = result.topology
-    again = run(topology.with_({"run.window": f"{max(1, result.window // 2)}ns"}))
+    again = run(topology.with_({"run.window": f"{max(1, result.window // 2)}ns"}), laws=True)  # Watched, which must not change anything either.
     same = Verdict(AGAIN, "valid", 1)
     if again.digest != result.digest:
         same = Verdict(AGAIN, "invalid", 1, f"digest {result.digest} at {result.window} ns, {again.digest} at half of it", topology.run.duration)
-    return (*result.laws, same, complete(result)), result.digest
+    assert again.history is not None
+    told = tuple(verdict for verdict, law in zip(judge_history(again.history, topology), LAWS) if law.check is not None)
+    return (*result.laws, *told, same, complete(result)), result.digest
 
 
 def complete(result: Result) -> Verdict:

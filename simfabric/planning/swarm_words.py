@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from simfabric.laws.records import LAWS
 from simfabric.planning.swarm import AGAIN, COMPLETE, Finding, Swarm, shrunk, topology_of
 from simfabric.planning.tables import aligned
 
@@ -30,5 +31,6 @@ def told(finding: Finding, folder: Path) -> str:
     comment = f"# Seed {finding.seed}: {broken.law}\n# {broken.detail}\n"
     file.write_text(comment + topology_of(dict(small.changes)).to_yaml(), encoding="utf-8")
     what = ", ".join(f"{key}={value}" for key, value in small.changes if key != "run.seed") or "nothing but the base"
-    command = f"simfabric fuzz --first-seed {finding.seed} --seeds 1" if broken.law in (AGAIN, COMPLETE) else f"simfabric run {file}"
+    watched = " --laws" if broken.law in {f"{law.number} {law.sentence}" for law in LAWS} else ""
+    command = f"simfabric fuzz --first-seed {finding.seed} --seeds 1" if broken.law in (AGAIN, COMPLETE) else f"simfabric run {file}{watched}"
     return f"seed {finding.seed}: {broken.law} is broken: {broken.detail}\n    takes: {what}\n    again: {command}"

@@ -15,16 +15,19 @@ import numpy as np
 from simfabric.chance import mixed
 from simfabric.components.clients import fleet_of
 from simfabric.components.group import router_deaths
+from simfabric.components.schedule import episodes
 from simfabric.fabric import Fabric
 from simfabric.history import History, HistoryBuilder
 from simfabric.kernels import frames as kinds
 from simfabric.kernels import noting
+from simfabric.kernels.credits import SENDER
 from simfabric.kernels.frames import AT, EXTRA, ID, ITEM, KIND_SHIFT, ROW
 from simfabric.kernels.inbox import Tap
 from simfabric.kernels.presence import CALM, JOIN, UPDATE
 from simfabric.kernels.state import CHANNEL, DELAY, INCARNATION_OF, LOW, PACE, PUBLISHED_AT, SESSION, SLOTS_FIRST, WIDE
 from simfabric.kernels.subscriptions import FOLLOWS
 from simfabric.kernels.tickets import gateway_of
+from simfabric.topology.fault_kinds import KINDS
 from simfabric.world import Array
 
 MOST_CLIENTS, SAMPLE = 4_000, 1_000  # So many are watched all; of more, a sample of at most so many.
@@ -32,7 +35,7 @@ ENOUGH = 200_000  # Frames and notes after which they are looked through.
 MOST_PAIRS = 4_096  # Consumers x partitions; of more, no lag is recorded.
 BY_CLIENT = {
     kinds.DIAL: "client.due", kinds.TOKEN: "client.token", kinds.REFUSED: "client.refused", kinds.OPENED: "client.open", kinds.SUBSCRIBED: "client.ready",
-    kinds.NOTICE: "client.disconnect", kinds.GO: "client.leave", kinds.SILENCE: "client.silence",
+    kinds.NOTICE: "client.disconnect", kinds.GO: "client.leave", kinds.SILENCE: "client.silence", kinds.STRUCK: "client.struck",
 }  # fmt: skip
 CLOSES = {kinds.LEAVE: 0, kinds.HALF_OPEN: 1, kinds.DROPPED: 2}
 DROPS = (noting.CUT, noting.FULL, noting.VAIN, noting.FULL_TRANSIENT)
@@ -89,7 +92,6 @@ class Observer:
 
     def sample(self) -> None:
         """Once a second: the lag of every consumer and partition."""
-        self.collect()
         consumers, now = self.fabric.consumers, self.fabric.world.now
         if consumers is None:
             return
@@ -123,7 +125,7 @@ class Observer:
         read = fabric.world.kernel(noting.read_cursors)
         count = int(read(self.watched, fabric.gateways.nodes, fabric.columns.book, crowd, out))
         builder.add("subscription", fabric.world.now, *out[:count].T)
-        return builder.built(fabric.world.now, self.every)
+        return builder.built(fabric.world.now, self.every, fabric.world.tolerance)
 
     # ------------------------------------------------------------------------------------------------------------------- what is read
 
@@ -141,6 +143,10 @@ class Observer:
         if fabric.consumers is not None and fabric.routers is not None:
             for absence in router_deaths(fabric.world, fabric.topology):
                 self.builder.add("fault", absence.at, 1, absence.router, absence.back_at, 0)
+        names = list(KINDS)
+        for episode in episodes(fabric.world, fabric.topology):
+            if not KINDS[episode.fault.kind].dies:
+                self.builder.add("fault", episode.begin, 2, names.index(episode.fault.kind), episode.end, 0)
 
     def _notes(self, notes: Array) -> None:
         if not len(notes):
@@ -171,6 +177,7 @@ class Observer:
                 columns: dict[str, tuple[Any, ...]] = {
                     "client.due": (), "client.token": (), "client.refused": (row, extra), "client.open": (gateway_of(extra), extra),
                     "client.ready": (extra & LOW, row), "client.disconnect": (extra, row), "client.leave": (extra,), "client.silence": (extra,),
+                    "client.struck": (row, extra),
                 }  # fmt: skip
                 self.builder.add(name, at, client[its], *columns[name])
 
@@ -210,11 +217,12 @@ class Observer:
         frames = frames[self.channels[log.rows[frames[:, ITEM] - log.base[0], CHANNEL]]] if len(frames) else frames
         if not len(frames):
             return
-        slot = np.where(frames[:, EXTRA] >= FOLLOWS, frames[:, EXTRA] - FOLLOWS, frames[:, EXTRA])
+        extra = np.where(frames[:, EXTRA] < 0, frames[:, EXTRA], frames[:, EXTRA] % SENDER)
+        slot = np.where(extra >= FOLLOWS, extra - FOLLOWS, extra)
         late = slot - book.pool[SLOTS_FIRST]
         life = np.where(late >= 0, book.late[np.maximum(late, 0), INCARNATION_OF], 0)
         life = np.where(slot < 0, -1 - slot, life)
-        self.builder.add("gateway.frame", frames[:, AT], frames[:, ITEM], frames[:, ROW], life, frames[:, EXTRA] >= FOLLOWS)
+        self.builder.add("gateway.frame", frames[:, AT], frames[:, ITEM], frames[:, ROW], life, extra >= FOLLOWS)
 
     def _presence(self, frames: Array) -> None:
         kind = frames[:, ID] >> KIND_SHIFT

@@ -100,7 +100,9 @@ class Gateways(Section):
     )
     buffer: int = leaf(Quantity(SIZE, "1KB", "1GB"), "1MB", "Outbound buffer of each socket; what a slow consumer has waiting beyond it overflows.")
     transients_upto: float = leaf(
-        Quantity(SHARE, "0", "1"), "50%", "Share of that buffer up to which transient messages are written; when it is fuller they are dropped."
+        Quantity(SHARE, "0", "1"),
+        "50%",
+        "Share of that buffer up to which transient messages are written; when it is fuller they are dropped. What is written goes; 0%: none ever waits.",
     )
     overflow: Literal["resync", "disconnect"] = leaf(
         Choice(("resync", "disconnect")),

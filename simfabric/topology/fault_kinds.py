@@ -342,5 +342,9 @@ KINDS: dict[str, FaultKind] = {**NODES, **NETWORK, **CLIENTS, **EDGE, **BUS, **S
 
 
 def told() -> str:
-    """Every kind with its sentence, for `explain`."""
-    return "; ".join(f"{name}: {kind.says}" for name, kind in KINDS.items()) + "."
+    """Every kind: what it is, the keys that it takes, what may degrade and what must not; a few lines each, for `explain`."""
+    pages = []
+    for name, kind in KINDS.items():
+        keys = ", ".join(sorted(kind.takes - ALWAYS)) or "none of its own"
+        pages.append(f"{name}: {kind.says}\n    keys      {keys}\n    may       degrade {kind.may}\n    must not  {kind.must_not}")
+    return "\n".join(pages)

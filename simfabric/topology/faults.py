@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from simfabric.chance import Law
 from simfabric.errors import Refusal
 from simfabric.topology.clients import OTHERS
-from simfabric.topology.fault_kinds import KINDS, told
+from simfabric.topology.fault_kinds import KINDS
 from simfabric.topology.kinds import BANDWIDTH, COUNT, DURATION, NUMERIC, SHARE, Choice, Flag, Kind, LawOf, Quantity, Text
 from simfabric.topology.section import Section, items, leaf, required, section
 
@@ -83,7 +83,7 @@ class Target(Section):
 class Fault(Section):
     """Something that goes wrong at a stated time, or again and again at times drawn."""
 
-    kind: str = leaf(Choice(tuple(KINDS)), "kill_node", told())
+    kind: str = leaf(Choice(tuple(KINDS)), "kill_node", "What goes wrong; `simfabric explain faults.kind` says of each what it is, and what must not happen.")
     target: Target = section(Target, "Whom it strikes, where the kind strikes nodes.")
     at: int | None = leaf(Quantity(DURATION, "0", "7d"), None, "When it happens, from the start of the run; before its end. This or every must be given.")
     every: Law | None = leaf(LawOf(DURATION, "1ms", "7d"), None, "Instead of at: the time to the first, and from the start of each to the next.")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from simfabric.errors import Problem, TopologyError, did_you_mean, shown
+from simfabric.topology.fault_kinds import told as told_of_kinds
 from simfabric.topology.kinds import FileName
 from simfabric.topology.model import Topology
 from simfabric.topology.section import Key, Section
@@ -49,7 +50,8 @@ def explain(path: str = "") -> str:
         if known.model is None and i < len(words) - 1:
             raise TopologyError([Problem("explain", shown(path), "", f"{shown('.'.join(words[: i + 1]))} is a value and has no keys", "leave the rest out")])
         at = known.model or at
-    return _told_leaf(".".join(words), known) if known.model is None else _told_section(".".join(words), known, known.model)
+    told = _told_leaf(".".join(words), known) if known.model is None else _told_section(".".join(words), known, known.model)
+    return f"{told}\n\n{told_of_kinds()}" if words == ["faults", "kind"] else told
 
 
 def paths() -> list[str]:

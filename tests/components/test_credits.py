@@ -6,7 +6,8 @@ import simpy
 
 from simfabric.errors import TopologyError
 from simfabric.fabric import Fabric
-from simfabric.kernels.frames import DELIVER, KIND_SHIFT
+from simfabric.kernels.credits import SENDER, give_back
+from simfabric.kernels.frames import DELIVER, EXTRA, KIND_SHIFT, WIDTH
 from simfabric.kernels.state import CHANNEL, GATEWAY, LIVE, SIZE, STALE
 from simfabric.kernels.subscriptions import next_slot
 from simfabric.planning.swarm import CHOICES
@@ -186,6 +187,29 @@ def test_a_credit_comes_back_when_the_last_core_has_taken_the_frame_up():
     assert given.sent.sum() == 2
 
 
+def test_credits_come_back_in_the_order_of_the_frames_and_with_the_death_of_the_gateway():
+    fabric = Fabric(topology_of(BASE, faults="[{at: 700ms, target: {gateway: 0}}]"), False)
+    gateways, given = fabric.gateways, fabric.gateways.credits
+    for at in (500, 300, 900_000_000):  # A frame for a core that is free is taken up before the one that came first.
+        give_back(SENDER, 0, at, gateways.nodes, gateways.columns.book, given)
+    assert given.back[1, 0, 0] == 3 and given.back.sum() == 3
+    assert given.back_at[1, 0, 0].tolist() == [500 + HOP, 500 + HOP, 700_000_000 + HOP, 0]
+
+
+def test_what_goes_in_one_frame_takes_one_credit():
+    batch = {"hot": "{policy: batch, members: 50, window: 200ms}", "traffic__hall__until": "5s", "traffic__typing__until": "5s", "run__duration": "8s"}
+    fabric, _ = watched(**batch)
+    given, frames = fabric.routers.credits, tallies(fabric)["routers"].counters[LIVE]
+    assert (given.sent == given.back).all() and given.sent.sum() < frames - 50 and len(fabric.routers.queue.waiting) == 0
+
+
+def test_a_router_that_is_behind_by_its_own_work_fetches_on():
+    busy = {"fanout__work": "150ms", "gateways__work__delivery": "10us", "traffic__hall__until": "5s", "traffic__typing__rate": "0/s"}
+    fabric, seen = watched(**busy)
+    assert seen[:, 2].max() > 20 and fabric.pressure.paused == 0
+    assert delivered(fabric) == delivered(watched(**busy, backpressure__policy="none")[0])
+
+
 def test_a_window_that_nothing_reaches_changes_nothing():
     plain = outcome_of(topology_of(BASE, backpressure__policy="none", run__duration="8s", faults=KILLED))
     assert differences(plain, outcome_of(topology_of(BASE, backpressure__window="10k", run__duration="8s", faults=KILLED))) == []
@@ -228,6 +252,15 @@ def test_a_router_that_dies_blocked_takes_up_nothing_of_what_it_had():
     drive(fabric, 1_999_999_999)
     assert len(fabric.routers.queue.waiting) > 0
     sent = fabric.routers.credits.sent.copy()
+    drive(fabric, 2_000_000_000)
+    assert len(fabric.routers.queue.waiting) == 0 and not fabric.routers.state.refreshed_at.any()
+    drive(fabric, 2_010_000_000)
+    late = np.zeros((1, WIDTH), np.int64)  # One more was on its way to it.
+    late[0, :EXTRA] = 2_011_000_000, DELIVER << KIND_SHIFT, 0, 20
+    fabric.routers.inbox.put(late, 1)
+    fabric.routers.credits.sent[0] += 3
+    drive(fabric, 2_020_000_000)
+    fabric.routers.credits.sent[0] -= 3
     drive(fabric, 3_900_000_000)
     assert len(fabric.routers.queue.waiting) == 0 and (fabric.routers.credits.sent == sent).all()
     drive(fabric)

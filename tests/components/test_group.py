@@ -65,6 +65,15 @@ def test_what_a_router_had_fetched_and_not_routed_at_its_last_commit_goes_out_al
     assert not ((arrived > 5_025_000_000) & (arrived < 6_005_000_000)).any()  # What they were about is not sent.
 
 
+def test_what_comes_while_nobody_is_there_to_read_waits_for_who_comes_back():
+    """All routers are away for longer than their sessions: their partitions keep what has become visible since."""
+    fabric = Fabric(topology_of(BASE, faults="[{at: 3s, down: 4s, target: {router: all}}]", traffic__chat__until="10s"), False)
+    drive(fabric)
+    rows = fabric.columns.log.rows[: fabric.columns.messages]
+    routed = rows[rows[:, SEQUENCE] > 0, ROUTED_AT]
+    assert len(routed) > 300 and (routed > 0).all()
+
+
 def test_the_others_take_over_when_the_session_has_ended():
     fabric = Fabric(topology_of(BASE, faults=DEATH % "1min"), False)
     drive(fabric)

@@ -3,7 +3,7 @@
 import pytest
 
 from simfabric.fabric import Fabric
-from simfabric.kernels.state import FATE, LANE, LIVE, OVERFLOWN, OWED, PASSED_ON, SAVED_AT, SEQUENCE, TRANSIENT, TRANSIENT_DROPPED, TRANSIENT_LIVE
+from simfabric.kernels.state import BYTES, FATE, LANE, LIVE, OVERFLOWN, OWED, PASSED_ON, SAVED_AT, SEQUENCE, TRANSIENT, TRANSIENT_DROPPED, TRANSIENT_LIVE
 from simfabric.running import run
 from simfabric.running.facts import tallies
 from tests.helpers import check_invariance, drive, topology_of
@@ -53,6 +53,21 @@ def test_a_transient_message_is_dropped_only_above_the_soft_bound():
     _, half = ended(**{**SLOW, "gateways.transients_upto": "50%"})
     _, whole = ended(**{**SLOW, "gateways.transients_upto": "100%"})
     assert none[TRANSIENT_DROPPED] > half[TRANSIENT_DROPPED] > whole[TRANSIENT_DROPPED]
+
+
+@pytest.mark.parametrize(("share", "some_wait"), [("0%", False), ("25%", True)])
+def test_at_no_share_of_the_buffer_no_transient_message_ever_waits_in_it(share, some_wait):
+    fabric = Fabric(topology_of(BASE, **{**SLOW, "gateways.transients_upto": share}), False)
+    fabric.gateways.keep_trail()
+    drive(fabric)
+    rows, pace, free_at, waited, written = fabric.columns.log.rows, 400_000, {}, [], 0  # 20 kbit/s: so many nanoseconds a byte.
+    for message, client, arrives in fabric.gateways.trail().tolist():
+        begins = arrives - int(rows[message, BYTES]) * pace
+        if rows[message, LANE] == TRANSIENT:
+            waited.append(begins == free_at.get(client))  # The link took it up the moment it had done with the one before.
+            written += 1
+        free_at[client] = arrives
+    assert any(waited) == some_wait and written > 30
 
 
 def test_typing_that_nobody_sends_changes_nothing():

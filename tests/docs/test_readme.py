@@ -10,6 +10,7 @@ import typer.main
 from simfabric import cli
 from simfabric.planning.experiments import load_experiment
 from simfabric.topology import explain, load
+from simfabric.topology.fault_kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -152,3 +153,7 @@ def test_the_line_that_tests_is_there_once_so_that_integration_can_read_it():
 
 def test_no_gap_is_left_to_be_filled_in():
     assert re.findall(r"@[A-Z]+@", README) == []
+
+
+def test_every_kind_of_fault_is_named():
+    assert [kind for kind in KINDS if f"`{kind}`" not in README] == []

@@ -64,8 +64,9 @@ def longest_wait(topology: Topology) -> int:
     return math.ceil(reconnect.cap * spread)
 
 
-def converged_after(topology: Topology, clients: int, behind: int) -> int | None:
-    """L1 (1.2 X): so long after the last fault ended `clients` are connected again and lack nothing of `behind` messages. None: no bound is known.
+def converged_after(topology: Topology, clients: int, behind: int, planned: bool) -> int | None:
+    """L1 (1.2 X): so long after the last fault ended `clients` are connected again and lack nothing of `behind` messages; `planned`: gateways ended by
+    plan, with advice to wait. None: no bound is known.
 
     A sum of worst cases. It presumes that no dial times out in the queues that it waits in.
     """
@@ -81,12 +82,21 @@ def converged_after(topology: Topology, clients: int, behind: int) -> int | None
     if connecting > min(config.connect_timeout, balancer.queue_timeout):
         return None
     replay = behind * topology.replay.work_per_message.mean + clients * channels * topology.replay.work.mean
-    drain = gateways.drain.retry_after + gateways.drain.spread
+    drain = gateways.drain.retry_after + gateways.drain.spread if planned else 0
     detect = max(config.notice, back_after(topology), noticed_after(topology))
     trips = 4 * longest_delay(topology) + 8 * topology.network.hop
     waits = longest_wait(topology) * 2 + drain + (balancer.retry_after or 0) + balancer.retry_spread
-    total = detect + waits + connecting + replay / topology.replay.servers + topology.routing.ttl + trips + 2 * config.gap_wait + config.connect_timeout
+    total = detect + waits + connecting + replay / topology.replay.servers + topology.routing.ttl + trips + 2 * config.gap_wait
     return math.ceil(1.2 * total) if math.isfinite(total) else None
+
+
+def quick_retries_for(topology: Topology) -> int:
+    """L1, L5: how long a client that fails and fails goes on quickly, at least, before it shows that it is offline."""
+    reconnect, delay, total = topology.clients.reconnect, float(topology.clients.reconnect.first), 0.0
+    for _ in range(reconnect.attempt_limit):
+        total += min(delay, reconnect.cap) * (1 - reconnect.jitter)
+        delay *= reconnect.factor
+    return int(total)
 
 
 def longest_delay(topology: Topology) -> int:

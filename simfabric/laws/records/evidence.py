@@ -21,6 +21,9 @@ FAILED = (UNSENT, LOST_AT_GATEWAY, LOST_AFTER_SAVE, THROTTLED, LIMITED)
 LANE_TRANSIENT = 2
 GATEWAY, ROUTER = 0, 1  # Components of a fault.
 FAR = 1 << 40  # More than any sequence.
+NEVER = 1 << 62
+LIFE, SILENT = 1024, 1 << 30  # Of tickets; kernels/tickets.py.
+HUSHED = 7  # From this `why` on a struck client notices nothing; kernels/striking.py.
 RECEIVE, CAUGHT_UP, SNAPSHOT, GAP = "client.receive", "client.caught_up", "client.snapshot", "client.gap"
 
 
@@ -57,6 +60,20 @@ class Covered(NamedTuple):
     def record(self, i: int) -> tuple[str, int]:
         """The record of a row."""
         return (RECEIVE, CAUGHT_UP, SNAPSHOT, GAP)[int(self.kind[i])], int(self.row[i])
+
+
+class Connections(NamedTuple):
+    """The connections of every client as it saw them, by client and time; those of the start among them."""
+
+    client: Array
+    opened_at: Array
+    ended_at: Array  # NEVER: still open as the run ends.
+    gateway: Array
+    ticket: Array
+    row: Array  # In client.open; -1 = open as the run begins.
+    end_row: Array  # In client.disconnect; -1 = it is open, the user left, or a fault broke it.
+    struck_row: Array  # In client.struck; -1 = no fault broke it.
+    ready_at: Array  # When it was told where its channels stand; NEVER: it was not.
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +151,51 @@ class Evidence:
         return group[last], np.maximum(self.covered.before[last], end[last])
 
     @cached_property
+    def connections(self) -> Connections:
+        """See Connections."""
+        opened, clients = self.history["client.open"], self.history["client"]
+        first = clients["gateway"] >= 0
+        client = np.concatenate([clients["client"][first], opened["client"]])
+        at = np.concatenate([np.zeros(int(first.sum()), np.int64), opened["at"]])
+        ticket = np.concatenate([clients["gateway"][first] * LIFE, opened["ticket"]])
+        gateway = np.concatenate([clients["gateway"][first], opened["gateway"]])
+        row = np.concatenate([np.full(int(first.sum()), -1), np.arange(len(opened["at"]))])
+        order = np.lexsort((at, client))
+        client, at, ticket, gateway, row = (column[order] for column in (client, at, ticket, gateway, row))
+        key = client * SILENT + ticket
+        ended, left, ready = (self.history[f"client.{kind}"] for kind in ("disconnect", "leave", "ready"))
+        end_at, end_row = _first_after(ended["client"] * SILENT + ended["ticket"] % SILENT, ended["at"], key, at)
+        left_at, _ = _first_after(left["client"] * SILENT + left["ticket"] % SILENT, left["at"], key, at)
+        ready_at, _ = _first_after(ready["client"] * SILENT + ready["ticket"] % SILENT, ready["at"], key, at)
+        ready_at = np.where(row < 0, 0, ready_at)
+        struck_at, struck_row = self._struck(client, at)
+        ended_at = np.minimum(np.minimum(end_at, left_at), struck_at)
+        by_end, by_fault = (end_at == ended_at) & (ended_at < NEVER), (struck_at == ended_at) & (ended_at < NEVER)
+        return Connections(client, at, ended_at, gateway, ticket, row, np.where(by_end & ~by_fault, end_row, -1), np.where(by_fault, struck_row, -1), ready_at)
+
+    def _struck(self, client: Array, opened_at: Array) -> tuple[Array, Array]:
+        """When a fault first breaks a connection so that its client notices at once, unless nothing passed on it before; and that record."""
+        struck, silence = self.history["client.struck"], self.history["client.silence"]
+        at_once = np.flatnonzero(struck["why"] < HUSHED)
+        broken_at, row = _first_after(struck["client"][at_once], struck["at"][at_once], client, opened_at)
+        hushed = struck["why"] >= HUSHED
+        quiet_at, _ = _first_after(silence["client"], silence["at"], client, opened_at)
+        hushed_at, _ = _first_after(struck["client"][hushed], struck["at"][hushed], client, opened_at)
+        broken = (row >= 0) & (broken_at <= np.minimum(quiet_at, hushed_at))
+        return np.where(broken, broken_at, NEVER), np.where(broken, at_once[np.maximum(row, 0)] if len(at_once) else -1, -1)
+
+    @cached_property
+    def known_at(self) -> Array:
+        """When each of `messages` was last known to be on its way to the routers [ns]: the latest stage before routing."""
+        m = self.messages
+        return np.asarray(np.maximum.reduce([m[name] for name in ("at", "received_at", "saved_at", "appended_at", "visible_at")]))
+
+    @cached_property
+    def other_faults(self) -> bool:
+        """Whether anything goes wrong besides deaths of gateways and routers: no bound is known then."""
+        return bool((self.history["fault"]["component"] > ROUTER).any())
+
+    @cached_property
     def heads(self) -> Array:
         """The last sequence of each channel."""
         heads = np.zeros(self.channels, np.int64)
@@ -148,8 +210,8 @@ class Evidence:
 
     @cached_property
     def slack(self) -> int:
-        """By how much a time may be wrong [ns]: a run in long windows is exact to one window."""
-        return self.topology.run.window or 0
+        """By how much a time may be wrong [ns]: a run in longer windows than the exact one is right to one window."""
+        return self.history.late
 
 
 SHOWN_OF_MESSAGE = ("channel", "sequence", "at", "fate")
@@ -163,6 +225,13 @@ def _reached_before(group: Array, end: Array) -> Array:
     greatest = np.maximum.accumulate(rank * FAR + end)
     before = np.append(0, greatest[:-1]) - rank * FAR
     return np.asarray(np.maximum(before, 0))
+
+
+def _first_after(key: Array, at: Array, asked_key: Array, asked_at: Array) -> tuple[Array, Array]:
+    """For each asked (key, time) the first time with that key from then on, NEVER where there is none, and its row."""
+    row = last_before(key[::-1], -at[::-1], asked_key, -asked_at)
+    row = np.where(row >= 0, len(key) - 1 - row, -1)
+    return np.where(row >= 0, at[np.maximum(row, 0)], NEVER) if len(key) else np.full(len(asked_key), NEVER), row
 
 
 def last_before(key: Array, at: Array, asked_key: Array, asked_at: Array, *, strictly: bool = False) -> Array:
