@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simfabric.laws import connections, conservation, limits, presence, queues
+from simfabric.laws import connections, conservation, limits, presence, queues, recovering
 from simfabric.laws.records import judge_history
 from simfabric.laws.verdict import Verdict, combined
 from simfabric.recorder import Checkpoint
+from simfabric.topology import Topology
 
 ALWAYS = (*conservation.LAWS, *connections.LAWS, *queues.LAWS)
 
@@ -23,4 +24,11 @@ def judge(checkpoints: Sequence[Checkpoint]) -> tuple[Verdict, ...]:
     return tuple(combined([law(checkpoint) for checkpoint in checkpoints]) for law in laws)
 
 
-__all__ = ["ALWAYS", "Verdict", "judge", "judge_history"]
+def judge_expected(checkpoints: Sequence[Checkpoint], topology: Topology) -> tuple[Verdict, ...]:
+    """The verdict on what a topology says will become of it; none where it says nothing but that it recovers."""
+    if topology.expect == "recovery":
+        return ()
+    return (recovering.metastable(checkpoints, min((fault.at for fault in topology.faults if fault.at is not None), default=None)),)
+
+
+__all__ = ["ALWAYS", "Verdict", "judge", "judge_expected", "judge_history"]

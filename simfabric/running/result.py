@@ -39,7 +39,7 @@ from simfabric.kernels.state import (
     TURNED_AWAY_BUSY,
     WASTED,
 )  # fmt: skip
-from simfabric.laws import Verdict, judge, judge_history
+from simfabric.laws import Verdict, judge, judge_expected, judge_history
 from simfabric.laws.conservation import in_flight
 from simfabric.recorder import PLACEMENT, TIMELINE, Checkpoint, Recorder
 from simfabric.running import facts, open_metrics, presence, saving, text
@@ -105,7 +105,8 @@ class Result:
     @cached_property
     def laws(self) -> tuple[Verdict, ...]:
         """The verdict of every law that is always on, and with a history of those that need one."""
-        return judge(self.checkpoints) + (judge_history(self.history, self.topology) if self.history is not None else ())
+        always = judge(self.checkpoints) + judge_expected(self.checkpoints, self.topology)
+        return always + (judge_history(self.history, self.topology) if self.history is not None else ())
 
     @property
     def lawful(self) -> bool:

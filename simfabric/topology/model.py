@@ -22,7 +22,7 @@ from simfabric.topology.edge import Balancer, Gateways
 from simfabric.topology.fanout import Fanout, Replay, Routing
 from simfabric.topology.faults import Fault, Published, Slo
 from simfabric.topology.hot import Hot
-from simfabric.topology.kinds import COUNT, Quantity, Text
+from simfabric.topology.kinds import COUNT, Choice, Quantity, Text
 from simfabric.topology.lanes import Lanes
 from simfabric.topology.limits import Limits
 from simfabric.topology.presence import Presence
@@ -61,6 +61,11 @@ class Topology(Section):
     presence: Presence = section(Presence, "Keeps who is online, and tells those who look.")
     apis: Apis = section(Apis, "The services that clients call before they dial.")
     faults: tuple[Fault, ...] = items(Fault, 10_000, "What goes wrong, and when.")
+    expect: Literal["recovery", "metastable"] = leaf(
+        Choice(("recovery", "metastable")),
+        "recovery",
+        "What becomes of it after its faults. metastable: it must not recover (fewer than 95 % of its connections are there at the end), or the run fails.",
+    )
     slo: Slo = section(Slo, "What is promised.")
     published: Published | None = section(Published, "What was measured on a real fabric like this one; not given: nothing.", optional=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 GOOD = """\
 version: 1
 name: Café stage
+expect: recovery
 description: |
   Two lines,
   with 'quotes' and a # sign.
