@@ -21,6 +21,8 @@ from simfabric.components.schedule import Episode, gateways_struck
 from simfabric.kernels.state import ALIVE, INCARNATION, STORE_DELAY
 from simfabric.topology.kinds import LONGEST_LAW
 
+PERIOD = 100_000_000  # Of stolen time [ns].
+
 
 def listed(gateways: list[int]) -> str:
     """These gateways, for the timeline."""
@@ -130,6 +132,35 @@ class StalledCore:
         return f"{listed(gateways_struck(self.parts.world, episode))}: the core goes on"
 
 
+class StolenCores:
+    """Cores that get a part of their time alone: of each PERIOD the rest is stolen from all cores of the node, at its beginning.
+
+    Source of the period: that of the quota of a Linux control group (cpu.max). Leaves out: time that is not needed and so not missed.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+
+    def begin(self, episode: Episode) -> str:
+        """From now on time is stolen."""
+        struck = gateways_struck(self.parts.world, episode)
+        for gateway in struck:
+            self.parts.world.env.process(self._stealing(gateway, episode))
+        return f"{listed(struck)}: {episode.fault.cpu:.0%} of their time left"
+
+    def end(self, episode: Episode) -> str:
+        """All their time is theirs."""
+        return f"{listed(gateways_struck(self.parts.world, episode))}: all of their time left"
+
+    def _stealing(self, gateway: int, episode: Episode) -> Generator[Any, Any, None]:
+        world, gateways = self.parts.world, self.parts.gateways
+        stolen = round((1 - episode.fault.cpu) * PERIOD)
+        while world.now < episode.end and stolen > 0:
+            if gateways.nodes.state[gateway, ALIVE] == 1:
+                gateways.stop(gateway, slice(0, world.topology.gateways.cores), min(stolen, episode.end - world.now))
+            yield world.env.timeout(PERIOD)
+
+
 class PausedNode:
     """All cores of a gateway stand still; checks fail, and leases of its routes may end."""
 
@@ -177,4 +208,5 @@ NODE_FAULTS: dict[str, Callable[[Parts], Effect]] = {
     "push_bad_config": BadConfig,
     "stall_loop": StalledCore,
     "pause_node": PausedNode,
+    "slow_node": StolenCores,
 }

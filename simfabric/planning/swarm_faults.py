@@ -21,6 +21,7 @@ NODES = (
     "{kind: lose_region, at: 7s, down: 3s}",
     "{kind: pause_node, at: 6s, length: 5s}",
     "{kind: stall_loop, every: exponential(5s), length: 400ms, target: {gateway: all}}",
+    "{kind: slow_node, at: 4s, length: 9s, cpu: 30%, target: {gateway: all}}",
     "{kind: exhaust_descriptors, at: 5s, length: 9s, limit: 2}",
     "{kind: push_bad_config, at: 6s, length: 3s, factor: 30}",
 )

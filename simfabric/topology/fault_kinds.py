@@ -69,6 +69,12 @@ NODES: dict[str, FaultKind] = {
         "delay of its clients; routes to it, when its leases end meanwhile, until it goes on",
         "break connections, lose what was routed meanwhile",
     ),
+    "slow_node": FaultKind(
+        "the gateway has only `cpu` of the time of its cores for a while; the rest of every 100 ms is stolen",
+        _takes("target", "length", "cpu"),
+        "delay of its clients, and of what they publish",
+        "delay what passes other nodes alone, fail health checks",
+    ),
     "stall_loop": FaultKind(
         "one core of the gateway, an event loop, stands still for a while, and the others work on",
         _takes("target", "length"),

@@ -112,6 +112,7 @@ class Fault(Section):
     errors: float = leaf(Quantity(SHARE, "0", "1"), "0%", "Share of what a service is asked that it answers with an error meanwhile.")
     expire: bool = leaf(Flag(), "false", "Whether the tokens that were given before are void from then on.")
     limit: int = leaf(Quantity(COUNT, "0", "100M"), "0", "Most connections that a gateway may have meanwhile.")
+    cpu: float = leaf(Quantity(SHARE, "1%", "1"), "50%", "Share of the time of its cores that is left to a slow_node; 100% is no fault.")
     late: int = leaf(Quantity(DURATION, "0", "1h"), "10s", "By how much what the balancer knows of its gateways is late; 0 is no fault.")
     setting: str = leaf(Choice(("work", "connections")), "work", "What push_bad_config sets wrong on every gateway.")
     api: str = leaf(Choice(("replay", "snapshot", "bootstrap")), "replay", "The service that a limit_api strikes.")

@@ -17,6 +17,7 @@ from tests.sessions.comparing import differing, ran
 FAULTS = {
     "pause_node": "{kind: pause_node, at: 3s, length: 4s, target: {gateway: 0}}",
     "stall_loop": "{kind: stall_loop, at: 3s, length: 2s, target: {gateway: all}}",
+    "slow_node": "{kind: slow_node, at: 3s, length: 4s, cpu: 30%, target: {gateway: 0}}",
     "exhaust_descriptors": "{kind: exhaust_descriptors, at: 3s, length: 4s, limit: 1}",
     "push_bad_config": "{kind: push_bad_config, at: 3s, length: 3s, factor: 300}",
     "bad_canary": "{kind: bad_canary, at: 3s, length: 3s, share: 70%, target: {gateway: all}}",
@@ -33,6 +34,7 @@ NEUTRAL = [
     "{kind: pause_node, at: 3s, length: 0s}",
     "{kind: push_bad_config, at: 3s, factor: 1}",
     "{kind: bad_canary, at: 3s, share: 0%}",
+    "{kind: slow_node, at: 3s, cpu: 100%}",
     "{kind: slow_handshakes, at: 3s, factor: 1}",
     "{kind: stale_balancer, at: 3s, late: 0s}",
     "{kind: flap_health, at: 3s, share: 0%}",
@@ -99,6 +101,24 @@ def test_a_short_pause_takes_nobody_for_dead() -> None:
     assert fabric.balancer.eligible.all()
     assert fabric.routers is not None
     assert len(fabric.routers.state.lost) == 0
+
+
+def test_a_slow_node_delays_its_own_clients_alone_and_by_less_than_what_is_stolen_of_a_period() -> None:
+    topology = small(FAULTS["slow_node"])
+    fabric, calm = Fabric(topology, by_numba=False), Fabric(small(), by_numba=False)
+    slow_and_usual = []
+    for each in (fabric, calm):
+        each.gateways.keep_trail()
+        upto(each, 14)
+        assert each.balancer.eligible.all()
+        slow_and_usual.append({(message, client): arrives for message, client, arrives in each.gateways.trail().tolist()})
+    slow, usual = slow_and_usual
+    assert slow.keys() == usual.keys()
+    later = {key for key in slow if slow[key] > usual[key] + 1_000_000}
+    there = set(fabric.columns.crowd.client[fabric.columns.crowd.home == 0].tolist())
+    own = {(message, client) for message, client in later if client in there}
+    assert len(own) > 5
+    assert max(slow[key] - usual[key] for key in own) < 2 * 70_000_000  # Stolen on its way in, and on its way out.
 
 
 def test_one_stalled_core_of_four_delays_its_own_connections_alone() -> None:

@@ -49,6 +49,13 @@ def test_the_fault_shows_breaks_no_law_and_leaves_everybody_complete_in_every_wi
     assert result.digest == run(faulty(kind).with_({"run.window": f"{result.window // 2}ns"})).digest
 
 
+def test_compiled_kernels_give_the_same_digest() -> None:
+    canary, stall = "{kind: bad_canary, at: 3s, length: 6s, share: 50%}", "{kind: stall_loop, at: 3s, length: 2s, target: {gateway: all}}"
+    expired = "{kind: fail_tokens, at: 6s, length: 1s, factor: 2, expire: true}"
+    topology = small(FAULTS["drain_node"], FAULTS["corrupt_routes"], expired, ALL_DIE, ALL_DIE.replace("4s", "8s"), canary, stall)
+    assert run(topology.with_({"run.compiled": "always"})).digest == run(topology).digest
+
+
 @pytest.mark.parametrize("neutral", NEUTRAL)
 def test_what_has_no_chance_no_length_or_no_share_changes_no_bit(neutral: str) -> None:
     assert run(small(neutral, ALL_DIE)).digest == ordinary(killed=True).digest

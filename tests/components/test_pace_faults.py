@@ -8,7 +8,6 @@ import pytest
 from simfabric.components.link_faults import clients_struck
 from simfabric.components.schedule import episodes
 from simfabric.kernels.state import OVERFLOWN
-from simfabric.running import run
 from simfabric.topology import Topology, loads
 from simfabric.world import SECOND
 from tests import helpers
@@ -16,11 +15,11 @@ from tests.sessions.comparing import differing, ran
 
 SMALL = """
 version: 1
-run: {duration: 20s, warmup: 0s, compiled: never, checkpoints: 4}
+run: {duration: 13s, warmup: 0s, compiled: never, checkpoints: 4}
 clients: {count: 16, subscriptions: 2, delay: "uniform(2ms, 20ms)"}
 channels: {count: 4}
 gateways: {count: 2}
-traffic: [{name: chat, per: all, rate: 20/s, until: 16s, size: 1KB}]
+traffic: [{name: chat, per: all, rate: 20/s, until: 11s, size: 1KB}]
 """
 HELD = "{kind: clog_link, at: 4s, length: 5s, share: 50%}"
 DEAF = "{kind: slow_clients, at: 4s, length: 5s, share: 50%}"
@@ -101,14 +100,10 @@ def test_readers_read_the_share_that_they_are_said_to() -> None:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_half_windows_leave_the_same_and_no_victims_no_trace(kind: str) -> None:
+def test_half_windows_leave_the_same_behind(kind: str) -> None:
     topology = small(f"{ALL[kind]}, {{kind: {kind}, every: 2s, length: 3s, share: 30%}}", run__duration="9s", gateways__buffer="4KB")
     half = topology.with_({"run.window": f"{helpers.lookahead_of(topology) // 2}ns"})
     assert helpers.differences(helpers.run(topology), helpers.run(half)) == []
-    calm = run(small(run__duration="7s")).digest
-    for without in ("length: 0s", "p: 0%", "share: 0%"):
-        kept = [part for part in ALL[kind][1:-1].split(", ") if part.split(":")[0] != without.split(":")[0]]
-        assert run(small(f"{{{', '.join([*kept, without])}}}", run__duration="7s")).digest == calm
 
 
 def test_sessions_do_the_same() -> None:

@@ -61,12 +61,6 @@ def test_half_windows_leave_the_same_behind(case: str) -> None:
     assert helpers.differences(helpers.run(topology), helpers.run(half)) == []
 
 
-@pytest.mark.parametrize("neutral", ["at: 3s, length: 0s", "at: 3s, p: 0%"])
-def test_a_split_of_no_length_or_chance_changes_no_bit(neutral: str) -> None:
-    for kind in ("split_network", "split_one_way"):
-        assert run(small(f"{{kind: {kind}, {neutral}}}", run__duration="6s")).digest == run(small(run__duration="6s")).digest
-
-
 def test_what_was_sent_in_a_short_split_comes_in_a_burst_after_the_heal() -> None:
     outcome = helpers.run(small(SHORT))
     assert seen(outcome, 5.1, 6.5) == 0
