@@ -40,7 +40,7 @@ def fuzz(
 def gate(
     file: Annotated[Path, typer.Argument(help="Topology, a YAML file.", show_default=False)],
     sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key. Repeatable.")] = None,
-    suites: Annotated[list[str] | None, typer.Option("--suite", help="Only this suite: functional, resilience or scale. Repeatable.")] = None,
+    suites: Annotated[list[str] | None, typer.Option("--suite", help="Only this suite: functional, resilience, scale or security. Repeatable.")] = None,
     processes: Processes = None,
 ) -> None:
     """Judge a topology by suites of criteria: does everything arrive, is a failure survived, are promises kept at its load. Ends with 3 if not."""

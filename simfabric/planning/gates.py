@@ -1,23 +1,24 @@
 """Gates: whether a topology may go to production. Suites of runs with traffic that ends and faults that it must survive, each with its criteria.
 
-    topology ─▶ scenarios: functional, resilience, scale ─▶ runs ─▶ evidence ─▶ criteria ─▶ passed | failed | unknown
+    topology ─▶ scenarios: functional, resilience, scale, security ─▶ runs ─▶ evidence ─▶ criteria ─▶ passed | failed | unknown
 
 Every scenario but the one of scale is the topology without its own faults, run for as long as it says and then for the time that a recovery may
 take (slo.recovery_p99), in which nobody publishes: by then whoever is connected must have everything. A criterion that the run did not exercise
 is unknown, and a gate does not pass on it.
 
-Leaves out: faults of services that the topology does not have.
+Leaves out: faults of services that the topology does not have; revoked sessions, subscribes and publishes without permission.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Literal
 
 from simfabric.analysis.slo import Objective
-from simfabric.errors import SimfabricError, shown
+from simfabric.errors import SimfabricError, TopologyError, shown
 from simfabric.planning.many import run_many
 from simfabric.planning.swarm import complete
 from simfabric.planning.tables import aligned, as_html
@@ -28,7 +29,8 @@ from simfabric.units import write_duration, write_share
 from simfabric.world import SECOND
 
 Answer = Literal["passed", "failed", "unknown"]
-SUITES = ("functional", "resilience", "scale")
+SUITES = ("functional", "resilience", "scale", "security")
+Fault = dict[str, object]
 RECOVERED = 0.99  # Share of the clients that must be back and complete within the promised time.
 MOST_LOAD = 0.8  # Utilisation of the busiest row that leaves room for a load a quarter higher.
 
@@ -49,6 +51,9 @@ class Evidence:
     load: float  # Utilisation of the bottleneck's busiest row.
 
 
+Criteria = tuple[Callable[[Evidence, Topology], tuple[str, str, Answer]], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Criterion:
     """One criterion of one scenario, and what became of it."""
@@ -66,8 +71,8 @@ class Scenario:
 
     suite: str
     name: str
-    faults: list[dict[str, object]] | None  # None: the topology as it stands.
-    criteria: tuple[Callable[[Evidence, Topology], tuple[str, str, Answer]], ...]
+    faults: list[Fault] | None  # None: the topology as it stands.
+    criteria: Criteria
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -138,20 +143,27 @@ def played(topology: Topology, scenario: Scenario) -> Topology:
 
 
 def scenarios(topology: Topology) -> Iterator[Scenario]:
-    """The scenarios that make sense for a topology: a fault comes after a third of the time after the warm-up."""
+    """The scenarios that make sense for a topology: a fault comes after a third of the time after the warm-up, and lasts a sixth of it."""
     run = topology.run
-    at, down = run.warmup + (run.duration - run.warmup) // 3, max(1_000_000, (run.duration - run.warmup) // 6)
-    when: dict[str, object] = {"at": f"{at}ns", "down": f"{down}ns"}
+    at, long = run.warmup + (run.duration - run.warmup) // 3, max(1_000_000, (run.duration - run.warmup) // 6)
+    down, lasts = {"at": f"{at}ns", "down": f"{long}ns"}, {"at": f"{at}ns", "length": f"{long}ns"}
+    whole = (laws_hold, everything_arrives, nothing_saved_is_lost)
     yield Scenario("functional", "no fault", [], (laws_hold, everything_arrives, nothing_is_lost))
-    survived = (laws_hold, everything_arrives, nothing_saved_is_lost, clients_recover)
-    yield Scenario("resilience", "a gateway dies", [{"kind": "kill_node", **when, "target": {"gateway": "one"}}], survived)
-    yield Scenario("resilience", "all gateways restart by plan", [{"kind": "restart_node", **when, "target": {"gateway": "all"}}], survived)
-    if topology.fanout.pattern == "targeted":
-        dies = [{"kind": "kill_node", **when, "target": {"router": "one"}}]
-        yield Scenario("resilience", "a router dies", dies, (laws_hold, everything_arrives, nothing_saved_is_lost, duplicates_are_hidden))
-    if topology.storage.enabled:
-        stops: list[dict[str, object]] = [{"kind": "degrade_store", "at": f"{at}ns", "length": f"{down}ns", "factor": 0}]
-        yield Scenario("resilience", "the store stops", stops, (laws_hold, everything_arrives, nothing_saved_is_lost))
+    faults: tuple[tuple[str, str, Fault, Criteria], ...] = (
+        ("resilience", "a gateway dies", {"kind": "kill_node", **down, "target": {"gateway": "one"}}, (*whole, clients_recover)),
+        ("resilience", "all gateways restart by plan", {"kind": "restart_node", **down, "target": {"gateway": "all"}}, (*whole, clients_recover)),
+        ("resilience", "a gateway is cut off", {"kind": "split_network", **lasts, "target": {"gateway": "one"}}, whole),
+        ("resilience", "half of the connections break", {"kind": "reset_connections", "at": f"{at}ns", "share": "50%"}, (*whole, clients_recover)),
+        ("resilience", "a router dies", {"kind": "kill_node", **down, "target": {"router": "one"}}, (*whole, duplicates_are_hidden)),
+        ("resilience", "a broker restarts", {"kind": "restart_broker", **down, "target": {"broker": "one"}}, whole),
+        ("resilience", "the store stops", {"kind": "degrade_store", **lasts, "factor": "0"}, whole),
+        ("security", "all tokens become void", {"kind": "fail_tokens", **lasts, "factor": "1", "expire": "true"}, whole),
+    )
+    for suite, name, fault, criteria in faults:
+        scenario = Scenario(suite, name, [fault], criteria)
+        with contextlib.suppress(TopologyError):  # It strikes what this topology does not have.
+            played(topology, scenario)
+            yield scenario
     yield Scenario("scale", "as it stands", None, (laws_hold, promises_are_kept, there_is_room))
 
 

@@ -43,8 +43,8 @@ def small() -> Topology:
 def test_a_sound_topology_passes_every_criterion_and_the_table_says_so(small: Topology) -> None:
     judged = gate(small, processes=1)
     assert judged.passed, judged
-    assert {criterion.suite for criterion in judged.criteria} == {"functional", "resilience", "scale"}
-    assert "PASSED: 21 passed" in judged.summary()
+    assert {criterion.suite for criterion in judged.criteria} == {"functional", "resilience", "scale", "security"}
+    assert "PASSED: 34 passed" in judged.summary()
     assert "<table>" in judged._repr_html_()
 
 
@@ -97,5 +97,5 @@ def test_a_suite_that_there_is_not_is_refused(tmp_path) -> None:
     from simfabric.errors import SimfabricError
     from simfabric.planning.gates import suites_of
 
-    with pytest.raises(SimfabricError, match="one of functional, resilience, scale"):
+    with pytest.raises(SimfabricError, match="one of functional, resilience, scale, security"):
         suites_of(["beauty"])
