@@ -61,6 +61,7 @@ def parameters_of(topology: Topology) -> Parameters:
 
     One page holds every replay; how long a replay or a snapshot may take is the services' business; there are no other transports to fall back to; what
     was refused for its rate fails, as nothing is sent again; where subscribes are limited, a client asks for all its channels in one frame.
+    As no ack empties an outbox, and an echo may never come over a slow link, it is never full; nor may the window of known events be smaller than it.
     """
     clients, token = topology.clients, topology.apis.token
     reconnect = clients.reconnect
@@ -92,4 +93,6 @@ def parameters_of(topology: Topology) -> Parameters:
         resend_limited=False,
         subscribe_batch=most if are_limited(topology.limits.subscribe) else 1,
         queue_cap=NO_LIMIT,
+        outbox_cap=NO_LIMIT,
+        dedupe_window=NO_LIMIT,
     )

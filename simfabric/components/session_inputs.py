@@ -25,6 +25,8 @@ from simfabric.protocol import codes, frames, inputs, machine
 if TYPE_CHECKING:
     from simfabric.components.sessions import Sessions
 
+NO_REQUEST = -1  # Correlation of an error whose request the session does not keep.
+
 # --------------------------------------------------------------------------------------------------------------------- connecting
 
 
@@ -272,11 +274,14 @@ def publication(sessions: Sessions, one: Seated, frame: list[int]) -> None:
 
 
 def too_much(sessions: Sessions, one: Seated, frame: list[int]) -> None:
-    """The gateway refused a message for its rate, with advice. What the session has settled meanwhile is answered no more."""
-    message, outbox = frame[4], one.session.outbox
-    send = outbox.sends.get(message) if outbox is not None else None
-    if send is not None and one.ticket == frame[3] // WIDE and send.generation == one.generation:
-        sessions.receive(one, frames.ErrorFrame(send.correlation, frames.RATE_LIMITED, send.channel, frame[2]), frame[0])
+    """The gateway refused a message for its rate, with advice. What nobody waits for (a transient, a settled send) it answers too: a sign of life."""
+    message, at = frame[4], frame[0]
+    if one.ticket != frame[3] // WIDE:
+        return
+    send = one.session.outbox.sends.get(message) if one.session.outbox is not None else None
+    answers = send.correlation if send is not None and send.generation == one.generation else NO_REQUEST
+    channel = int(sessions.columns.log.rows[message - sessions.columns.log.base[0], CHANNEL])
+    sessions.receive(one, frames.ErrorFrame(answers, frames.RATE_LIMITED, channel, frame[2]), at)
 
 
 def woken(sessions: Sessions, one: Seated, frame: list[int]) -> None:
