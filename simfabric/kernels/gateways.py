@@ -268,6 +268,6 @@ def subscribe(
     outs.ask[n, 4] = deadline
     told_at = passes_at(asked_at, gateway, INWARDS, nodes.splits) + nodes.settings[ASK_DELAY] + crowd.link[seat, DELAY]
     dies_at, noticed_at = nodes.state[gateway, DIES_AT], nodes.state[gateway, NOTICED_AT] + crowd.link[seat, DELAY]
-    if told_at > deadline or (told_at >= dies_at + crowd.link[seat, DELAY] and noticed_at > deadline):
+    if told_at > deadline or (told_at - crowd.link[seat, DELAY] >= dies_at and noticed_at > deadline):
         crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
         give_up(seat, ticket, deadline, outs)

@@ -97,7 +97,7 @@ def subscribe_within(at: int, gateway: int, item: int, ticket: int, nodes: Nodes
     finish(gateway, core, begins, now, nodes, tally)
     deadline, delay = answered_by(at, item, nodes, crowd), crowd.link[seat, DELAY]
     arrives = behind_link(seat, now, crowd)
-    if arrives > deadline or (arrives >= nodes.state[gateway, DIES_AT] + delay and nodes.state[gateway, NOTICED_AT] + delay > deadline):
+    if arrives > deadline or (arrives - delay >= nodes.state[gateway, DIES_AT] and nodes.state[gateway, NOTICED_AT] + delay > deadline):
         crowd.link[seat, BREAKS_AT] = min(crowd.link[seat, BREAKS_AT], deadline)
         give_up(seat, ticket, deadline, outs)
     elif arrives < crowd.link[seat, BREAKS_AT]:

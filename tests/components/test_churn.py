@@ -117,6 +117,7 @@ def test_a_user_who_closes_the_page_is_gone_at_once_and_starts_anew_after_its_ti
     assert fabric.bootstrap.counters[0] == pytest.approx(tally[LEFT], abs=20)
 
 
+@pytest.mark.slow
 def test_the_share_of_users_online_is_their_stay_over_stay_and_absence():
     """Four hundred independent renewal processes over 60 cycles; the share has a standard error of about 0.002, so that an error of 1 % is found."""
     sets = {"clients__count": 400, "clients__churn": GOING, "run__duration": "12min", "traffic__chat__rate": "0/s", "traffic__news__rate": "0/s"}

@@ -41,6 +41,7 @@ def test_strict_lanes_serve_what_is_urgent_first():
     assert strict[0] < 0.6 * plain[0] and strict[2] > 1.2 * plain[2] and strict[0] < strict[1] < strict[2]
 
 
+@pytest.mark.slow
 def test_weighted_lanes_stand_between_one_lane_and_strict_ones():
     strict, weighted = waits("strict"), waits("weighted")
     assert strict[0] < weighted[0] < weighted[2] < strict[2]

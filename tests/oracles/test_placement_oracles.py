@@ -44,13 +44,14 @@ def variations(draws, **changes):
     return [squared_variation(loads_of(topology.with_({"run.replication": n}), by_numba=True)) for n in range(draws)]
 
 
+@pytest.mark.slow
 def test_the_loads_of_a_ring_vary_as_the_beta_law_says_and_the_clients_add_their_chance():
     """B1, 10 points for each of 10 gateways and 500 clients: CV² = 9/101 (1 - 1/500) + 9/500, over 300 rings."""
     truth = math.sqrt(9 / 101 * (1 - 1 / 500) + 9 / 500)
     agrees(variations(300, balancer__policy="consistent_hash", balancer__virtual_nodes="10"), truth, 0.08, root)
 
 
-@pytest.mark.parametrize(("behind", "size", "variation"), [("0%", 20, 0.13416), ("20%", 20, 0.29394)])
+@pytest.mark.parametrize(("behind", "size", "variation"), [pytest.param("0%", 20, 0.13416, marks=pytest.mark.slow), ("20%", 20, 0.29394)])
 def test_shared_addresses_widen_the_loads_of_a_source_hash_by_the_design_effect(behind, size, variation):
     """B7, 500 clients, all alone or 100 of them behind five addresses: CV = sqrt(9 Σ S²)/500, over 300 hashes."""
     squares = 500 if behind == "0%" else 400 + 5 * size**2

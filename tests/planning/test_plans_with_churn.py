@@ -29,6 +29,7 @@ gateways: {count: 3, cores: 2, work: {handshake: 2ms, subscribe: 200us, frame_in
 """
 
 
+@pytest.mark.slow
 def test_dials_bootstraps_and_what_is_caught_up_with_are_foretold_to_first_order() -> None:
     topology = loads(CHURN)
     foretold, did = plan(topology), measured(topology)

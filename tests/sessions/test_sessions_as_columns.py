@@ -120,7 +120,15 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+# The others with `pytest -m slow tests/sessions`: each is a variation of one that always runs, or of what the drawn topologies below cover.
+LONGER = (
+    "typing straight to the routers", "direct", "a log that forgets", "busy gateways", "no tokens", "another mixed fleet", "refusals with advice",
+    "both, and heartbeats that are short", "gaps asked for at once", "presence on slow links", "queues for what is published", "an early banner",
+    "crashes noticed late", "more subscribes than a tenant may", "a deploy, and a gateway that joins", "everybody dials at the start",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] if case in LONGER else []) for case in CASES])
 def test_sessions_leave_the_same_facts_as_columns(case):
     topology = topology_of(CHAT, **CASES[case])
     _, facts = ran(topology)
