@@ -1,6 +1,7 @@
-"""Which tests coverage does not watch: kernels that run as plain Python are several times slower under it, so long statistics and comparisons pause it.
+"""Which tests are longer studies (`pytest -m slow`), and which ones coverage does not watch.
 
-The others reach nearly all branches. Without --cov this does nothing.
+Kernels that run as plain Python are several times slower under coverage, so long statistics and comparisons pause it; the others reach nearly all
+branches. Without --cov that does nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +18,37 @@ LONG_FILES = (
     "planning/test_plans_while_connecting.py", "planning/test_capacity.py", "planning/test_comparing.py", "components/test_churn.py",
     "components/test_limits.py", "protocol/test_client_any.py", "protocol/test_small_scope.py",
 )  # fmt: skip
-LONG_WORDS = ("window", "compil", "swarm", "storm")  # In the name of a test or its file.
+LONG_WORDS = ("window", "compil", "swarm", "storm", "sound_topology")  # In the name of a test or its file.
+
+# Studies of minutes in all: variations of what the other tests of their files show. One line, so that the time of a run is a decision in one place.
+SLOW = (
+    "test_compiled_lanes_are_the_plain_ones", "test_shared_addresses_widen", "test_the_command_finds_the_least_shards", "TestPlainStorm",
+    "test_a_planted_bug_is_found_and_shrunk", "test_what_sessions_do_does_not_depend_on_the_window", "test_a_storm_without_a_limit_is_over_sooner",
+    "test_a_small_rolling_deploy_leaves_the_slope", "with_a_killed_gateway[broadcast]", "with_a_killed_gateway[direct]",
+    "by_every_key[.nan]", "by_every_key[5 parsec]", "by_every_key[junk3]", "is_refused[a list]", "changes_anything[deaths]",
+    "test_one_answer_to_a_fetch_carries_all", "columns[typing beside messages]", "columns[presence that comes and goes]", "columns[links that fall silent]",
+    "columns[slow links that overflow]", "columns[services that fail now and then]", "columns[replies that come too late]",
+    "columns[more missed than a replay brings]", "columns[busy gateways that advise]", "columns[subscribes that queue]",
+    "columns[more published than a user may]", "columns[clients that give up waiting]", "columns[a token API that refuses]",
+    "columns[services that refuse with advice]", "columns[broadcast]",
+)  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longer studies get their mark."""
+    for item in items:
+        if any(name in item.nodeid for name in SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 def long(item: pytest.Item) -> bool:
     """Whether coverage pauses while it runs."""
     path = item.path.relative_to(TESTS).as_posix()
-    return path.startswith(LONG_FILES) or any(word in item.nodeid.lower() for word in LONG_WORDS)
+    if path.startswith(LONG_FILES) or any(word in item.nodeid.lower() for word in LONG_WORDS):
+        return True
+    variant = getattr(item, "callspec", None)  # Of a kernel's test, the first variant reaches its branches; faults are variants of their own.
+    return path.startswith("components/") and "fault" not in path and variant is not None and any(variant.indices.values())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -56,7 +56,7 @@ def test_the_window_changes_nothing_when_gateways_get_a_first_subscriber_of_a_ch
     assert len(check_invariance(topology_of(LATE)).trail) > 500
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(small_topologies())
 def test_the_window_changes_nothing_on_any_small_topology(topology):
     check_invariance(topology)

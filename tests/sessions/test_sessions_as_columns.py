@@ -236,7 +236,7 @@ def drawn(draw):
     }
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=14, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(drawn(), st.sampled_from(["all", "3"]))
 def test_on_any_small_topology_sessions_do_what_columns_do(changes, which):
     topology = topology_of(CHAT, **changes)
