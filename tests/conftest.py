@@ -30,7 +30,9 @@ SLOW = (
     "columns[slow links that overflow]", "columns[services that fail now and then]", "columns[replies that come too late]",
     "columns[more missed than a replay brings]", "columns[busy gateways that advise]", "columns[subscribes that queue]",
     "columns[more published than a user may]", "columns[clients that give up waiting]", "columns[a token API that refuses]",
-    "columns[services that refuse with advice]", "columns[broadcast]",
+    "columns[services that refuse with advice]", "columns[broadcast]", "test_no_more_channels_are_subscribed_than_a_tenant",
+    "test_the_load_that_a_single_store_bears", "test_the_fan_out_is_measured_well_enough", "test_every_choice_is_one_that_some_topology_takes",
+    "test_a_transient_storm_makes_no_durable", "test_a_channel_spread_over_partitions",
 )  # fmt: skip
 
 
