@@ -33,6 +33,9 @@ SLOW = (
     "columns[services that refuse with advice]", "columns[broadcast]", "test_no_more_channels_are_subscribed_than_a_tenant",
     "test_the_load_that_a_single_store_bears", "test_the_fan_out_is_measured_well_enough", "test_every_choice_is_one_that_some_topology_takes",
     "test_a_transient_storm_makes_no_durable", "test_a_channel_spread_over_partitions",
+    "changes_anything[slow readers]", "changes_anything[random work and pauses]", "changes_anything[errors everywhere]",
+    "changes_anything[snapshots only]", "changes_anything[one core for all]", "changes_anything[a policy that looks", "changes_anything[everybody dials first]",
+    "changes_anything[busy gateways]", "change_nothing[False-weighted", "where_plain_simpy_says[by twos", "where_plain_simpy_says[they join in turn",
 )  # fmt: skip
 
 
@@ -47,10 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def long(item: pytest.Item) -> bool:
     """Whether coverage pauses while it runs."""
     path = item.path.relative_to(TESTS).as_posix()
-    if path.startswith(LONG_FILES) or any(word in item.nodeid.lower() for word in LONG_WORDS):
-        return True
-    variant = getattr(item, "callspec", None)  # Of a kernel's test, the first variant reaches its branches; faults are variants of their own.
-    return path.startswith("components/") and "fault" not in path and variant is not None and any(variant.indices.values())
+    return path.startswith(LONG_FILES) or any(word in item.nodeid.lower() for word in LONG_WORDS)
 
 
 @pytest.hookimpl(wrapper=True)
