@@ -36,6 +36,8 @@ SLOW = (
     "changes_anything[slow readers]", "changes_anything[random work and pauses]", "changes_anything[errors everywhere]",
     "changes_anything[snapshots only]", "changes_anything[one core for all]", "changes_anything[a policy that looks", "changes_anything[everybody dials first]",
     "changes_anything[busy gateways]", "change_nothing[False-weighted", "where_plain_simpy_says[by twos", "where_plain_simpy_says[they join in turn",
+    "by_every_key[-1]", "test_the_command_says_what_it_looked_at", "test_devices_of_a_user_share_a_bucket", "columns[holes behind gaps]",
+    "test_the_laws_of_buckets_are_told_where", "columns[slow consumers that are cut off]", "test_what_a_user_sends_into_the_silence",
 )  # fmt: skip
 
 
